@@ -1,0 +1,82 @@
+"""Every operation in the table, against the four oracles, and on wrong inputs."""
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd.nn
+import autograd.scipy.special  # noqa: F401 (so that the table is whole)
+from autograd import Tensor, backend
+from autograd.functional import flatten
+from autograd.table import operations
+from autograd.test_util import check_grads
+from tests.drawing import LAYOUTS, HypothesisDraw, on_backend
+
+every = pytest.mark.parametrize("op", operations.values(), ids=operations)
+
+
+@every
+@given(data=st.data())
+def test_first_and_second_order_gradients_agree_with_the_oracles(op, data):
+    draw = HypothesisDraw(data)
+    args, kwargs = op.samples(draw)
+    args, kwargs = on_backend(args, kwargs, float, draw.choice(LAYOUTS))
+    checks = check_grads(op.function, order=2, analytic=op.analytic)(*args, **kwargs)
+    assert all(not check.kinks for check in checks), "the samples meet kinks"
+
+
+@every
+@given(data=st.data(), dtype=st.sampled_from(["float32", "float64"]))
+def test_values_and_gradients_keep_the_dtype_and_the_shape(op, data, dtype):
+    args, kwargs = op.samples(HypothesisDraw(data))
+    args, kwargs = on_backend(args, kwargs, dtype)
+    leaves, rebuild = flatten([list(args), kwargs])
+    tensors = [Tensor(x) if backend.is_array(x) and x.dtype.kind == "f" else x for x in leaves]
+    before = [backend.to_numpy(x).copy() for x in leaves if backend.is_array(x)]
+    args, kwargs = rebuild(tensors)
+    for y in flatten(op.function(*args, **kwargs))[0]:
+        if not isinstance(y, Tensor):
+            continue
+        if op.function.__name__ != "astype":
+            assert y.dtype == dtype
+        y.backward(backend.asarray(numpy.ones(y.shape, y.dtype)), retain_graph=True)
+    for x in tensors:
+        if isinstance(x, Tensor) and x.grad is not None:
+            assert (x.grad.shape, x.grad.dtype) == (x.shape, x.dtype)
+    after = [backend.to_numpy(x) for x in leaves if backend.is_array(x)]
+    for a, b in zip(before, after, strict=True):
+        numpy.testing.assert_array_equal(a, b, "an argument was changed")
+
+
+@every
+@given(data=st.data())
+def test_plain_arrays_give_plain_arrays_of_the_same_value(op, data):
+    args, kwargs = on_backend(*op.samples(HypothesisDraw(data)))
+    leaves, rebuild = flatten([list(args), kwargs])
+    plain = flatten(op.function(*args, **kwargs))[0]
+    tensors = [Tensor(x) if backend.is_array(x) and x.dtype.kind == "f" else x for x in leaves]
+    args, kwargs = rebuild(tensors)
+    tracked = flatten(op.function(*args, **kwargs))[0]
+    for a, b in zip(plain, tracked, strict=True):
+        assert not isinstance(a, Tensor)
+        b = b.data if isinstance(b, Tensor) else b
+        numpy.testing.assert_array_equal(backend.to_numpy(a), backend.to_numpy(b))
+
+
+@every
+def test_wrong_inputs_give_one_error_that_names_the_operation(op):
+    assert op.wrong, "every operation has wrong inputs in the table"
+    for args, kwargs in op.wrong:
+        args, kwargs = on_backend(args, kwargs)
+        with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+            op.function(*args, **kwargs)
+        assert "\n" not in str(caught.value)
+
+
+@every
+def test_every_operation_has_a_formula_samples_and_a_docstring(op):
+    assert op.formula and op.samples and op.function.__doc__
+    if op.primitive:
+        rules = op.function.rules
+        assert rules.makers or rules.for_all, "a primitive without a gradient rule"
