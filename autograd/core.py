@@ -33,12 +33,14 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autograd import changes
 from autograd.backend import Array, asarray, is_array, xp
+from autograd.changes import next_number
+from autograd.errors import named
 
 Vjp = Callable[[Any], Any]
 VjpMaker = Callable[..., Vjp]
 
-next_number = itertools.count(1).__next__
 _recording = True
 hooks: list[Hook] = []
 
@@ -65,7 +67,7 @@ class Node:
     __slots__ = ("__weakref__", "dtype", "name", "note", "number", "parents", "shape", "vjps")
 
     name: str
-    number: int
+    number: float
     parents: list[Node]
     vjps: list[Vjp] | Vjp | None  # one for each parent, or one for all; None once freed
     shape: tuple  # of the result; the shapes, if there are several
@@ -98,7 +100,7 @@ class ItemNode(Node):
 
     def __init__(self, parent: Node, index: int) -> None:
         self.name = f"{parent.name}[{index}]"
-        self.number = next_number()
+        self.number = parent.number + 0.5  # before all that uses it, whenever it is asked for
         self.parents = [parent]
         self.vjps = []
         self.shape = parent.shape[index]
@@ -124,7 +126,7 @@ class Tensor:
 
     def __init__(self, data: Any, node: Node | None = None) -> None:
         self.grad = None
-        if node is not None:  # the result of an operation
+        if node:  # the result of an operation
             self.data = data
             self.node = node
             return
@@ -209,7 +211,7 @@ class Tensor:
         if isinstance(value, Tensor):
             raise TypeError("in-place assignment of a Tensor would lose its gradient; detach() it")
         self.data[index] = value
-        changed(self.data)
+        changes.note(self.data)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -324,7 +326,7 @@ def primitive(function: Callable) -> Callable:
             else:
                 ans = function(*values, **kwargs)
         except Exception as error:
-            raise _named(error, name, args) from error
+            raise named(error, name, args) from error
         if not tracked or not _recording:
             return ans
         return _record(name, rules, ans, args, kwargs, tracked)
@@ -344,47 +346,61 @@ def _record(
     node = Node()
     node.name = name
     node.number = next_number()
-    several = isinstance(ans, tuple)
-    if several:
-        node.shape = tuple(item.shape for item in ans)
-        node.dtype = tuple(item.dtype for item in ans)
-        output: Any = _like(ans, (_OutputItem(item, node, i) for i, item in enumerate(ans)))
-    else:
+    if isinstance(ans, tuple):
+        return _record_several(node, rules, ans, args, kwargs, tracked)
+    try:
         node.shape = ans.shape
-        node.dtype = dtype = ans.dtype
-        if dtype.kind != "f":
-            return ans  # an index, a truth value: constant almost everywhere
-        output = _Output(ans, node) if rules.reads_output else ans
+    except AttributeError:  # a function of one's own may return a Python number
+        ans = asarray(ans)
+        node.shape = ans.shape
+    node.dtype = dtype = ans.dtype
+    if dtype.kind != "f":
+        return ans  # an index, a truth value: constant almost everywhere
+    output = _Output(ans, node) if rules.reads_output else ans
+    _attach_rules(node, rules, output, args, kwargs, tracked)
+    return Tensor(ans, node) if node.parents else ans
+
+
+def _record_several(
+    node: Node, rules: Rules, ans: tuple, args: tuple, kwargs: dict, tracked: list[int]
+) -> tuple:
+    """The same for an operation that returns a tuple."""
+    node.shape = tuple(item.shape for item in ans)
+    node.dtype = tuple(item.dtype for item in ans)
+    output = _like(ans, (_OutputItem(item, node, i) for i, item in enumerate(ans)))
+    _attach_rules(node, rules, output, args, kwargs, tracked)
+    return _like(ans, (Tensor(item, ItemNode(node, i)) for i, item in enumerate(ans)))
+
+
+def _attach_rules(
+    node: Node, rules: Rules, output: Any, args: tuple, kwargs: dict, tracked: list[int]
+) -> None:
+    """Give ``node`` its parents, and the functions that take its gradient to theirs."""
+    node.parents = parents = []
     if rules.for_all is not None:
-        node.parents = [args[i].node for i in tracked]
+        parents += [args[i].node for i in tracked]
         node.vjps = rules.for_all(tracked, output, args, kwargs)
     else:
-        node.parents = parents = []
         node.vjps = vjps = []
+        makers = rules.makers
         for i in tracked:
-            maker = rules.makers.get(i, _undefined)
+            try:
+                maker = makers[i]
+            except KeyError:
+                raise NotImplementedError(
+                    f"{node.name}: no gradient is defined with respect to argument {i}; "
+                    "detach() that Tensor if it counts as a constant"
+                ) from None
             if maker is not None:
                 parents.append(args[i].node)
                 vjps.append(maker(output, *args, **kwargs))
-        if not parents:
-            return ans
-    for hook in hooks:
-        hook.recorded(node)
-    if several:
-        return _like(ans, (Tensor(item, ItemNode(node, i)) for i, item in enumerate(ans)))
-    return Tensor(ans, node)
+    for observer in hooks:
+        observer.recorded(node)
 
 
 def _like(several: tuple, items: Iterable[Any]) -> tuple:
     """``items`` as a tuple of the same kind, named or not."""
     return type(several)(*items) if hasattr(several, "_fields") else tuple(items)
-
-
-def _undefined(*args: Any, **kwargs: Any) -> Vjp:
-    raise NotImplementedError(
-        "no gradient is defined with respect to one of the Tensors among the arguments; "
-        "detach() it if it counts as a constant"
-    )
 
 
 def defvjp(function: Callable, *makers: VjpMaker | None, argnums: Iterable[int] = ()) -> None:
@@ -429,8 +445,8 @@ def _by_position(function: Callable, args: tuple, kwargs: dict) -> tuple:
 
 def _observed(phase: str, what: Any, value: Any, run: Callable[[], Any]) -> Any:
     """``run()`` with every hook's method ``phase`` around it."""
-    for hook in hooks:
-        run = functools.partial(getattr(hook, phase), what, value, run)
+    for observer in hooks:
+        run = functools.partial(getattr(observer, phase), what, value, run)
     return run()
 
 
@@ -454,6 +470,7 @@ def backward_pass(
     needed = None if wanted is None else _dependents(order, wanted)
     gradients: dict[Node, Any] = {}
     for node, seed in seeds:
+        seed = seed if seed.dtype == node.dtype else seed.astype(node.dtype)
         gradients[node] = gradients[node] + seed if node in gradients else seed
     owned: set[Node] = set()  # those whose gradient is a buffer made here, to be added to in place
     result = []
@@ -465,13 +482,15 @@ def backward_pass(
                 continue
             if type(node) is LeafNode if wanted is None else node in wanted:
                 result.append((node, g if node in owned or isinstance(g, Tensor) else g.copy()))
+            if type(node) is LeafNode:
+                continue
             if type(node) is ItemNode:
                 _collect(gradients, node, g)
                 continue
             vjps = node.vjps
-            if type(vjps) is not list or type(g) is dict or hooks or _last_change > node.number:
-                vjps = _prepare(node, g, needed)
             try:
+                if type(vjps) is not list or type(g) is dict or hooks or changes.last > node.number:
+                    vjps = _prepare(node, g, needed)
                 for parent, vjp in zip(node.parents, vjps):  # noqa: B905 (strict= takes time)
                     if needed is not None and parent not in needed:
                         continue
@@ -487,7 +506,7 @@ def backward_pass(
                         if not create_graph:
                             owned.add(parent)
             except Exception as error:
-                raise _named(error, f"backward of {node.name}", (g,)) from error
+                raise named(error, f"backward of {node.name}", (g,)) from error
             if not retain_graph and node.parents:
                 node.vjps = None
                 node.parents = []
@@ -499,11 +518,10 @@ def _prepare(node: Node, g: Any, needed: set[Node] | None) -> list[Vjp]:
     vjps = node.vjps
     if vjps is None:
         raise RuntimeError(
-            f"backward: the graph of {node.name!r} was freed by an earlier backward pass; "
-            "use backward(retain_graph=True) there"
+            "the graph was freed by an earlier backward pass; use backward(retain_graph=True) there"
         )
-    if _last_change > node.number:
-        _check_unchanged(node)
+    if changes.last > node.number:
+        changes.check(node.number, captured(node))
     if isinstance(vjps, list) and type(g) is not dict and not hooks:
         return vjps
     if type(g) is dict:  # of several results: those that were not used have gradient zero
@@ -601,39 +619,6 @@ def hook(observer: Hook) -> Iterator[Hook]:
         hooks.remove(observer)
 
 
-# ------------------------------------------------------------------------------- changes in place
-
-_last_change = 0
-_changes: dict[int, tuple[int, Any]] = {}  # owner of the memory -> (when it was changed, weak link)
-
-
-def changed(array: Array) -> None:
-    """Say that ``array`` was changed in place, so that a rule that needs its old values fails."""
-    global _last_change
-    owner = _owner(array)
-    key = id(owner)
-    _last_change = next_number()
-    _changes[key] = _last_change, weakref.ref(owner, lambda _: _changes.pop(key, None))
-
-
-def _owner(array: Array) -> Any:
-    """The array whose memory this one is a view of."""
-    while is_array(getattr(array, "base", None)):
-        array = array.base
-    return array
-
-
-def _check_unchanged(node: Node) -> None:
-    for value in captured(node):
-        array = value.data if isinstance(value, Tensor) else value
-        when, _ = _changes.get(id(_owner(array)), (0, None))
-        if when > node.number:
-            raise RuntimeError(
-                f"backward of {node.name}: an array of shape {array.shape} that its gradient needs "
-                "was changed in place after the forward pass; change it later, or use a copy"
-            )
-
-
 def captured(node: Node) -> list[Any]:
     """The Tensors and arrays that the rules of ``node`` keep alive."""
     found: dict[int, Any] = {}
@@ -653,32 +638,3 @@ def captured(node: Node) -> list[Any]:
         elif hasattr(value, "__closure__") and not hasattr(value, "rules"):
             stack.extend(cell.cell_contents for cell in value.__closure__ or ())
     return list(found.values())
-
-
-# ------------------------------------------------------------------------------------------ errors
-
-_ERRORS = (ValueError, TypeError, IndexError, ZeroDivisionError)
-
-
-def describe(value: Any) -> str:
-    """Shape and type of an argument, for messages."""
-    if isinstance(value, Tensor) or is_array(value):
-        return f"{tuple(value.shape)} {value.dtype}"
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(describe, value[:8]))}{', ...' if len(value) > 8 else ''}]"
-    return (
-        repr(value) if isinstance(value, bool | int | float | str | None) else type(value).__name__
-    )
-
-
-def _named(error: Exception, name: str, args: tuple) -> Exception:
-    """``error`` again, saying which operation raised it, on arguments of which shapes."""
-    kind = type(error)
-    if kind.__module__.partition(".")[0] in ("numpy", "cupy") and kind.__name__ != "LinAlgError":
-        kind = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-    elif kind.__module__ not in ("builtins", "numpy.linalg") and kind.__module__[:9] != "autograd.":
-        return error  # somebody's own: leave it as it is
-    cause = getattr(error, "cause", error)  # of an operation inside this one, only the cause
-    named = kind(f"{name}: {cause}; the arguments were {', '.join(map(describe, args))}")
-    named.cause = cause  # type: ignore[attr-defined]
-    return named

@@ -7,6 +7,7 @@ can go through every operation there is.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +48,10 @@ class Draw:
     def broadcastable(self, count: int, **limits: int) -> list[tuple[int, ...]]:
         """Shapes that broadcast together."""
         full = self.shape(**limits)
-        return [self._part_of(full) for _ in range(count)]
+        return [self.part_of(full) for _ in range(count)]
 
-    def _part_of(self, full: tuple[int, ...]) -> tuple[int, ...]:
+    def part_of(self, full: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape that broadcasts to ``full``."""
         kept = full[self.integer(0, len(full)) :]
         return tuple(1 if self.boolean() else side for side in kept)
 
@@ -58,12 +60,14 @@ class Draw:
         rng = numpy.random.default_rng(self.integer(0, 2**32 - 1))
         return rng.uniform(low, high, shape)
 
-    def distinct(self, shape: tuple[int, ...], gap: float = 0.1) -> numpy.ndarray:
-        """Values of both signs that differ from one another, and from zero, by at least ``gap``."""
+    def distinct(
+        self, shape: tuple[int, ...], gap: float = 0.1, offset: float = 0.0
+    ) -> numpy.ndarray:
+        """Values of both signs, at least 0.6 · gap apart and 0.3 · gap from offset + gap · n."""
         rng = numpy.random.default_rng(self.integer(0, 2**32 - 1))
         size = int(numpy.prod(shape))
-        values = gap * (rng.permutation(size) - size // 2 + rng.uniform(0.3, 0.7))
-        return numpy.asarray(values.reshape(shape))
+        steps = rng.permutation(size) - size // 2 + rng.uniform(0.3, 0.7)
+        return numpy.asarray((offset + gap * steps).reshape(shape))
 
     def axis(self, ndim: int) -> int:
         """One axis, counted from either end."""
@@ -142,8 +146,6 @@ def call(*args: Any, **kwargs: Any) -> Call:
 
 def find(name: str) -> Operation:
     """The operation of that full or last name. Raises KeyError with the nearest ones."""
-    import difflib
-
     if name in operations:
         return operations[name]
     found = [key for key in operations if key.rpartition(".")[2] == name]

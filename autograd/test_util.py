@@ -218,8 +218,10 @@ def agreement(f: Callable, args: tuple, kwargs: dict, names: Iterable[str]) -> l
     checks = []
     for values in others:
         for i, (a, b) in enumerate(zip(first, values, strict=True)):
-            for element in numpy.ndindex(a.shape):
-                checks.append(_compare("backends", i, element, a[element], b[element], 1e-10))
+            checks += [
+                _compare("backends", i, element, a[element], b[element], 1e-10)
+                for element in numpy.ndindex(a.shape)
+            ]
     return checks
 
 

@@ -47,6 +47,7 @@ class _State:
     name: str
     module: ModuleType
     special: ModuleType
+    linalg: ModuleType
 
 
 _state = _State()
@@ -60,8 +61,8 @@ def use(name: str) -> None:
     """
     if name not in NAMES:
         raise ValueError(f"backend: no backend {name!r}; there are {', '.join(NAMES)}")
-    module, special = _load(name)
-    _state.name, _state.module, _state.special = name, module, special
+    module, special, linalg = _load(name)
+    _state.name, _state.module, _state.special, _state.linalg = name, module, special, linalg
     xp.__dict__ = module.__dict__
 
 
@@ -94,6 +95,11 @@ def available() -> list[str]:
 def special() -> Any:
     """The current backend's ``scipy.special``."""
     return _state.special
+
+
+def linalg() -> Any:
+    """The current backend's ``scipy.linalg``."""
+    return _state.linalg
 
 
 def get_array_module(x: Any) -> Any:
@@ -138,16 +144,18 @@ def default_rng(seed: int | None = None) -> Any:
     return _state.module.random.default_rng(seed)
 
 
-def _load(name: str) -> tuple[ModuleType, ModuleType]:
+def _load(name: str) -> tuple[ModuleType, ModuleType, ModuleType]:
+    """The backend's ``numpy``, ``scipy.special`` and ``scipy.linalg``."""
     if name == "numpy":
-        return numpy, importlib.import_module("scipy.special")
+        special, linalg = map(importlib.import_module, ["scipy.special", "scipy.linalg"])
+        return numpy, special, linalg
     if name == "strict":
         strict = importlib.import_module("autograd.backend.strict")
-        return strict, strict.special
+        return strict, strict.special, strict.scipy_linalg
     return _load_cupy()
 
 
-def _load_cupy() -> tuple[ModuleType, ModuleType]:
+def _load_cupy() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
@@ -164,7 +172,8 @@ def _load_cupy() -> tuple[ModuleType, ModuleType]:
         ) from error
     if count == 0:
         raise BackendNotAvailable("backend 'cupy': there is no NVIDIA GPU; use the backend 'numpy'")
-    return cupy, importlib.import_module("cupyx.scipy.special")
+    special, linalg = map(importlib.import_module, ["cupyx.scipy.special", "cupyx.scipy.linalg"])
+    return cupy, special, linalg
 
 
 use("numpy")

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy
+import scipy.linalg
 import scipy.special
 
 
@@ -41,8 +42,12 @@ class StrictArray:
         return self._base
 
     @property
+    def _memory_owner(self) -> StrictArray:
+        return self if self._base is None else self._base
+
+    @property
     def T(self) -> StrictArray:  # noqa: N802 (NumPy's name)
-        return StrictArray(self._host.T, self._base or self)
+        return StrictArray(self._host.T, self._memory_owner)
 
     def item(self) -> Any:
         """The value of a one-element array on the host, asked for explicitly."""
@@ -86,22 +91,8 @@ def _add_operator(name: str) -> None:
     setattr(StrictArray, name, operator)
 
 
-_BINARY = [
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "matmul",
-    "and",
-    "or",
-    "xor",
-    "lshift",
-    "rshift",
-]
-for _name in [*_BINARY, *("r" + name for name in _BINARY), *["lt", "le", "gt", "ge", "eq", "ne"]]:
+_BINARY = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+for _name in [*_BINARY, *("r" + name for name in _BINARY), *"lt le gt ge eq ne".split()]:
     _add_operator(f"__{_name}__")
 for _name in ["neg", "pos", "abs", "invert"]:
     _add_operator(f"__{_name}__")
@@ -143,7 +134,7 @@ def _owner(host: numpy.ndarray, arguments: Any) -> StrictArray | None:
     """Which of the arguments' owners ``host`` is a view of."""
     for argument in arguments:
         if isinstance(argument, StrictArray) and numpy.may_share_memory(host, argument._host):
-            return argument._base or argument
+            return argument._memory_owner
     return None
 
 
@@ -209,6 +200,7 @@ ndarray = StrictArray
 random = _RandomModule("strict.random", numpy.random)
 linalg = _DeviceModule("strict.linalg", numpy.linalg)
 special = _DeviceModule("strict.special", scipy.special)
+scipy_linalg = _DeviceModule("strict.scipy_linalg", scipy.linalg)
 _functions = _DeviceModule("strict", numpy)
 
 

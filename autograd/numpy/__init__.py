@@ -6,6 +6,7 @@ result is constant almost everywhere, and refuses it otherwise, since the gradie
 """
 
 from autograd.numpy import linalg, random
+from autograd.numpy import operators as operators  # gives Tensor its operators and methods
 from autograd.numpy.elementwise import (
     abs,
     absolute,
@@ -66,7 +67,7 @@ from autograd.numpy.elementwise import (
     where,
 )
 from autograd.numpy.indexing import sort, take, take_along_axis
-from autograd.numpy.passthrough import __getattr__
+from autograd.numpy.passthrough import __getattr__ as __getattr__
 from autograd.numpy.products import dot, einsum, inner, kron, matmul, outer, tensordot
 from autograd.numpy.reductions import (
     amax,
@@ -121,8 +122,6 @@ from autograd.numpy.shapes import (
     vsplit,
     vstack,
 )
-
-from autograd.numpy import operators  # isort: skip  # (gives Tensor its operators and methods)
 
 __all__ = [
     "abs",

@@ -43,7 +43,7 @@ def _binary(
     def samples(d: Draw) -> Call:
         first, second = d.broadcastable(2)
         if domains is _UNEQUAL:
-            return call(d.distinct(first), d.distinct(second) + 0.05)
+            return call(d.distinct(first), d.distinct(second, offset=0.05))
         return call(d.array(first, *domains[0]), d.array(second, *domains[1]))
 
     wrong = call(numpy.zeros((2, 3)), numpy.zeros(4))

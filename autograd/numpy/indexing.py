@@ -9,6 +9,7 @@ import numpy
 from autograd.backend import is_array, xp
 from autograd.core import defvjp
 from autograd.numpy.passthrough import value_of
+from autograd.numpy.shapes import as_array
 from autograd.table import Call, Draw, call, composite, operation
 
 
@@ -84,6 +85,7 @@ def _take_samples(d: Draw) -> Call:
 @composite(r"y_i = x_{I_i}", _take_samples, [call(numpy.zeros(3), 5, 0)], analytic=True)
 def take(a, indices, axis=None):
     """Elements (or slices along ``axis``) at integer indices."""
+    a = as_array(a)
     if axis is None:
         return getitem(a.reshape(-1), indices)
     return getitem(a, (slice(None),) * (axis % a.ndim) + (indices,))
@@ -119,6 +121,7 @@ def _sort_samples(d: Draw) -> Call:
 @composite(r"y_1 \le y_2 \le \dots", _sort_samples, [call(numpy.zeros(3), 1)])
 def sort(a, axis=-1):
     """``a`` in ascending order along ``axis`` (None: flattened)."""
+    a = as_array(a)
     if axis is None:
         a, axis = a.reshape(-1), 0
     return take_along_axis(a, xp.argsort(value_of(a), axis), axis)

@@ -65,18 +65,13 @@ _METHODS = {
     "sort": indexing.sort,
     "take": indexing.take,
     "dot": products.dot,
-    **{name: getattr(e, name) for name in ["astype", "clip", "round"]},
+    **{name: getattr(e, name) for name in "astype clip round".split()},
+    **{name: getattr(reductions, name) for name in "cumsum max mean min prod std sum var".split()},
+    **{name: getattr(shapes, name) for name in "diagonal ravel repeat squeeze trace".split()},
+    "swapaxes": shapes.swapaxes,
     **{
-        name: getattr(reductions, name)
-        for name in ["cumsum", "max", "mean", "min", "prod", "std", "sum", "var"]
-    },
-    **{
-        name: getattr(shapes, name)
-        for name in ["diagonal", "ravel", "repeat", "squeeze", "swapaxes", "trace"]
-    },
-    **{
-        name: passthrough.__getattr__(name)
-        for name in ["all", "any", "argmax", "argmin", "argsort", "nonzero", "searchsorted"]
+        name: getattr(passthrough, name)
+        for name in "all any argmax argmin argsort nonzero searchsorted".split()
     },
 }
 for _name, _method in _METHODS.items():

@@ -10,7 +10,7 @@ import numpy
 from autograd.backend import xp
 from autograd.core import defvjp, defvjp_argnums
 from autograd.numpy.reductions import broadcast_to
-from autograd.numpy.shapes import expand_dims, reshape, swapaxes, transpose
+from autograd.numpy.shapes import as_array, expand_dims, reshape, swapaxes, transpose
 from autograd.table import Call, Draw, call, composite, operation
 
 
@@ -27,6 +27,7 @@ def _matmul_samples(d: Draw) -> Call:
 )
 def matmul(x1, x2):
     """Matrix product over the last two axes; the others broadcast. Vectors as in NumPy."""
+    x1, x2 = xp.asarray(x1), xp.asarray(x2)
     if x1.ndim > 2 and x2.ndim == 2:  # one product over all rows, not one for each matrix
         return xp.matmul(_rows(x1), x2).reshape((*x1.shape[:-1], x2.shape[-1]))
     return xp.matmul(x1, x2)
@@ -82,6 +83,7 @@ def _tensordot_samples(d: Draw) -> Call:
 )
 def tensordot(a, b, axes=2):
     """Sum of products over the last ``axes`` axes of a and the first of b, or over given pairs."""
+    a, b = as_array(a), as_array(b)
     if isinstance(axes, int):
         over_a, over_b = list(range(a.ndim - axes, a.ndim)), list(range(axes))
     else:
@@ -118,7 +120,8 @@ def _dot_samples(d: Draw) -> Call:
 )
 def dot(a, b):
     """Sum of products over the last axis of a and the last but one of b; numbers multiply."""
-    if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
+    a, b = as_array(a), as_array(b)
+    if a.ndim == 0 or b.ndim == 0:
         return a * b
     if a.ndim <= 2 and b.ndim <= 2:
         return matmul(a, b)
@@ -133,7 +136,8 @@ def dot(a, b):
 )
 def inner(a, b):
     """Sum of products over the last axes of both; numbers multiply."""
-    if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
+    a, b = as_array(a), as_array(b)
+    if a.ndim == 0 or b.ndim == 0:
         return a * b
     return tensordot(a, b, [[-1], [-1]])
 
@@ -157,6 +161,7 @@ def outer(a, b):
 )
 def kron(a, b):
     """Kronecker product: ``b`` once for each element of ``a``, scaled by it."""
+    a, b = as_array(a), as_array(b)
     ndim = max(a.ndim, b.ndim)
     sides_a = (1,) * (ndim - a.ndim) + a.shape
     sides_b = (1,) * (ndim - b.ndim) + b.shape

@@ -10,6 +10,7 @@ import numpy
 from autograd.backend import xp
 from autograd.core import defvjp
 from autograd.numpy.elementwise import absolute, sqrt, where
+from autograd.numpy.passthrough import value_of
 from autograd.numpy.shapes import concatenate, flip
 from autograd.table import Call, Draw, call, composite, operation
 
@@ -58,20 +59,20 @@ def _sum_rule(_, a, axis=None, keepdims=False):
 defvjp(sum, _sum_rule)
 
 
+def _broadcast_samples(d: Draw) -> Call:
+    full = d.shape()
+    return call(d.array(d.part_of(full)), full)
+
+
 @operation(
     r"y_{i \dots} = x_i",
-    lambda d: _broadcast_samples(d),
+    _broadcast_samples,
     [call(numpy.zeros(3), (2, 4))],
     analytic=True,
 )
 def broadcast_to(array, shape):
     """``array`` repeated, without copying, along new axes and axes of length one."""
     return xp.broadcast_to(array, shape)
-
-
-def _broadcast_samples(d: Draw) -> Call:
-    shape, other = d.broadcastable(2, min_side=1)
-    return call(d.array(shape), numpy.broadcast_shapes(shape, other))
 
 
 defvjp(broadcast_to, lambda _, array, shape: lambda g: g)  # the engine sums over what was repeated
@@ -130,6 +131,8 @@ def prod(a, axis=None, keepdims=False):
 
 def _prod_rule(_, a, axis=None, keepdims=False):
     shape = a.shape
+    if 0 in shape:
+        return lambda g: xp.zeros(shape, g.dtype)
 
     def vjp(g):
         """∂y/∂x_i is the product of all the others: those before i times those after it."""
@@ -146,10 +149,10 @@ def _prod_rule(_, a, axis=None, keepdims=False):
 
 def _products_before(rows: Any) -> Any:
     """(1, x₁, x₁x₂, …) of each row, which no zero among the x makes undefined."""
-    running = [rows[:, :1] * 0.0 + 1.0]
+    running = [xp.ones_like(value_of(rows[:, :1]))]
     for i in range(rows.shape[1] - 1):
         running.append(running[-1] * rows[:, i : i + 1])
-    return concatenate(running, axis=1) if rows.shape[1] else rows
+    return concatenate(running, axis=1)
 
 
 defvjp(prod, _prod_rule)
@@ -235,6 +238,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
 @operation(r"y = \sqrt{\sum_i x_i^2}", _over_axes(distinct=True, min_side=1), [_NO_SUCH_AXIS])
 def euclidean_norm(x, axis=None, keepdims=False):
+    """The length of vectors; its gradient at zero is taken to be zero."""
     return xp.sqrt(xp.sum(x * x, axis=axis, keepdims=keepdims))
 
 

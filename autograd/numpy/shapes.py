@@ -118,6 +118,7 @@ defvjp(expand_dims, _reshape_rule)
 
 def _at_least(ndim: int) -> Any:
     def function(a):
+        a = as_array(a)
         missing = ndim - a.ndim
         if missing <= 0:
             return a
@@ -210,8 +211,8 @@ def _concatenate_samples(d: Draw) -> Call:
 def concatenate(arrays, axis=0):
     """``arrays`` one after another along an existing axis (None: flattened)."""
     if axis is None:
-        return concatenate_args(0, *[ravel(a) for a in arrays])
-    return concatenate_args(axis, *arrays)
+        return concatenate_args(0, *[ravel(as_array(a)) for a in arrays])
+    return concatenate_args(axis, *map(as_array, arrays))
 
 
 @operation(
@@ -221,6 +222,7 @@ def concatenate(arrays, axis=0):
     analytic=True,
 )
 def concatenate_args(axis, *arrays):
+    """:func:`concatenate`, with the arrays as arguments."""
     return xp.concatenate(arrays, axis)
 
 
@@ -256,12 +258,12 @@ def _stack_samples(d: Draw) -> Call:
 )
 def stack(arrays, axis=0):
     """``arrays`` of one shape along a new axis."""
-    return concatenate([expand_dims(a, axis) for a in arrays], axis)
+    return concatenate([expand_dims(as_array(a), axis) for a in arrays], axis)
 
 
 def vstack(tup):
     """``tup`` one below another: along the first axis, of at least two."""
-    return concatenate([atleast_2d(_as_array(a)) for a in tup], 0)
+    return concatenate([atleast_2d(a) for a in tup], 0)
 
 
 row_stack = vstack
@@ -269,24 +271,24 @@ row_stack = vstack
 
 def hstack(tup):
     """``tup`` side by side: along the second axis, or the first if there is only one."""
-    arrays = [atleast_1d(_as_array(a)) for a in tup]
+    arrays = [atleast_1d(a) for a in tup]
     return concatenate(arrays, 0 if arrays[0].ndim == 1 else 1)
 
 
 def dstack(tup):
     """``tup`` along the third axis."""
-    return concatenate([atleast_3d(_as_array(a)) for a in tup], 2)
+    return concatenate([atleast_3d(a) for a in tup], 2)
 
 
 def column_stack(tup):
     """Vectors as the columns of a matrix, beside matrices as they are."""
-    columns = [reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(_as_array, tup)]
+    columns = [reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(as_array, tup)]
     return concatenate(columns, 1)
 
 
 def append(arr, values, axis=None):
     """``values`` after ``arr``."""
-    return concatenate([_as_array(arr), _as_array(values)], axis)
+    return concatenate([arr, values], axis)
 
 
 def array(object, dtype=None, **kwargs):
@@ -294,7 +296,7 @@ def array(object, dtype=None, **kwargs):
     if isinstance(object, Tensor):
         return object + 0.0 if dtype is None else object.astype(dtype)
     if isinstance(object, list | tuple) and _holds_tensor(object):
-        made = stack([_as_array(array(item)) for item in object])
+        made = stack([as_array(array(item)) for item in object])
         return made if dtype is None else made.astype(dtype)
     return xp.array(object, dtype=dtype, **kwargs)
 
@@ -315,7 +317,8 @@ def _holds_tensor(items: Sequence[Any]) -> bool:
     )
 
 
-def _as_array(a: Any) -> Any:
+def as_array(a: Any) -> Any:
+    """``a`` as an array or a Tensor, if it is a number, a list or a tuple."""
     return a if isinstance(a, Tensor) or is_array(a) else array(a)
 
 
@@ -329,7 +332,7 @@ def _split_samples(d: Draw) -> Call:
 
 
 @operation(
-    r"(y_1, y_2, \dots) = x", _split_samples, [call(numpy.zeros((2, 3)), 2, 1)], analytic=True
+    r"(y_1, y_2, \dots) = x", _split_samples, [call(numpy.zeros((2, 3)), 2, 5)], analytic=True
 )
 def array_split(ary, indices_or_sections, axis=0):
     """``ary`` cut along ``axis`` into that many parts, or at those indices: a tuple of parts."""
@@ -373,7 +376,7 @@ def dsplit(ary, indices_or_sections):
 def _pad_samples(d: Draw) -> Call:
     x = d.array(d.shape())
     widths = [(d.integer(0, 2), d.integer(0, 2)) for _ in x.shape]
-    return call(x, d.choice([widths, 1]))
+    return call(x, widths if widths and d.boolean() else 1)
 
 
 @operation(r"y = (0, x, 0)", _pad_samples, [call(numpy.zeros((2, 3)), [(1, 1)] * 3)], analytic=True)
@@ -498,6 +501,7 @@ defvjp(diagonal, _diagonal_rule)
 )
 def diag(v, k=0):
     """The matrix with ``v`` on its k-th diagonal, or the k-th diagonal of the matrix ``v``."""
+    v = as_array(v)
     if v.ndim == 2:
         return diagonal(v, k)
     if v.ndim != 1:

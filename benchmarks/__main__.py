@@ -1,0 +1,101 @@
+"""python -m benchmarks COMMAND [--json [FILE]] [--seconds S]"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import scipy
+from rich.console import Console
+from rich.table import Table
+
+COMMANDS = {
+    "overhead": "graph building and walking: additions, a small MLP, a double backward",
+    "kernels": "convolutions and LSTM, forward and backward",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    module = importlib.import_module(f"benchmarks.{options.command}")
+    console = Console(stderr=True)
+    rows = []
+    with console.status("timing …") as status:
+        for row in module.rows(seconds=options.seconds):
+            rows.append(row)
+            status.update(f"timed {len(rows)}: {row['name']}")
+    result = {"command": options.command, "machine": machine(), "rows": rows}
+    if options.json is None:
+        Console().print(_table(result))
+    elif options.json == "-":
+        print(json.dumps(result, indent=2))
+    else:
+        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    listing = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Timings against PyTorch eager, in turns in one process.\n\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="JSON to FILE, or to the terminal"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="to spend on each row")
+    return parser.parse_args(arguments)
+
+
+def machine() -> dict[str, Any]:
+    """What the timings were taken on."""
+    found = {
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+    }
+    try:
+        import torch
+    except ImportError:
+        return found
+    return {**found, "torch": torch.__version__, "torch threads": torch.get_num_threads()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _table(result: dict[str, Any]) -> Table:
+    about = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+    table = Table(title=result["command"], caption=about)
+    table.add_column("program")
+    for column in ("ours, ms", "peer, ms", "ratio", "quartiles"):
+        table.add_column(column, justify="right")
+    for row in result["rows"]:
+        low, high = row["spread"]
+        table.add_row(
+            row["name"],
+            f"{row['ours_ms']:.3g}",
+            f"{row['peer_ms']:.3g}",
+            f"{row['ratio']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Probability distributions: log-probabilities and samplers, one file each."""

@@ -1,0 +1,68 @@
+"""The masked convolution of autoregressive models of images.
+
+Pixels are generated in raster order: row by row from the top, each row from the left. What is
+computed for a pixel may then depend only on the pixels before it, so the kernel of a convolution
+is cut off at its centre (3 × 3 here; ■ is kept, · is masked):
+
+    mask A  ■ ■ ■        mask B  ■ ■ ■
+            ■ · ·                ■ ■ ·
+            · · ·                · · ·
+
+Mask A, for the first layer, leaves out the pixel itself, whose value is to be predicted. Mask B,
+for the layers after it, keeps it: their input at that pixel does not know its value any more.
+
+A. van den Oord et al. (2016), "Pixel Recurrent Neural Networks", §3.4 and figure 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import autograd.numpy as np
+from autograd import Tensor
+from autograd.nn.conv import conv
+from scratchgen.nn.initialisers import he_normal
+from scratchgen.nn.module import Module
+
+
+def causal_taps(size: int, mask: str) -> list[tuple[int, int]]:
+    """The unmasked places (row, column) of a size × size kernel under mask "A" or "B"."""
+    if size % 2 == 0 or (size == 1 and mask == "A"):
+        raise ValueError(f"a masked kernel has an odd size (from 3 for mask A), not {size}")
+    if mask not in ("A", "B"):
+        raise ValueError(f"there are masks 'A' and 'B', not {mask!r}")
+    centre = size // 2
+    above = [(row, column) for row in range(centre) for column in range(size)]
+    left = [(centre, column) for column in range(centre)]
+    return above + left + ([(centre, centre)] if mask == "B" else [])
+
+
+class MaskedConv(Module):
+    """A convolution of images over the pixels before each pixel: (N, H, W, C) → (N, H, W, D).
+
+    The image keeps its size: zeros are padded. Masked taps are never computed; their weights exist
+    in ``weight`` (size, size, C, D), but are neither read nor changed.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, mask: str, rng: Any) -> None:
+        self.taps = causal_taps(size, mask)
+        fans = {"fan_in": inputs * len(self.taps), "fan_out": outputs * len(self.taps)}
+        self.weight = Tensor(he_normal(rng, (size, size, inputs, outputs), **fans))
+        self.bias = Tensor(np.zeros(outputs, "float32"))
+
+    @property
+    def padding(self) -> int:
+        """How many rows and columns of zeros surround the image."""
+        return self.weight.shape[0] // 2
+
+    def __call__(self, x: Any) -> Any:
+        return conv(x, self.weight, self.bias, padding=self.padding, taps=self.taps)
+
+    def at(self, padded: Any, row: int, column: int) -> Any:
+        """The output at one pixel alone: (N, H + 2p, W + 2p, C) → (N, D).
+
+        ``padded`` is the input with its zeros around it, p = ``padding``.
+        """
+        inputs = [padded[:, row + i, column + j] for i, j in self.taps]  # each (N, C)
+        weights = [self.weight[i, j] for i, j in self.taps]  # each (C, D)
+        return np.matmul(np.concatenate(inputs, -1), np.concatenate(weights)) + self.bias
