@@ -16,7 +16,7 @@ from typing import Any
 from autograd.backend import Array, is_array
 
 next_number = itertools.count(1).__next__
-last = 0
+last: int = 0  # the number of the latest change
 _changes: dict[int, tuple[int, Any]] = {}  # owner of the memory -> (when it was changed, weak link)
 
 
@@ -29,7 +29,7 @@ def note(array: Array) -> None:
     _changes[key] = last, weakref.ref(owner, lambda _: _changes.pop(key, None))
 
 
-def check(number: int, captured: Iterable[Any]) -> None:
+def check(number: float, captured: Iterable[Any]) -> None:
     """Raise RuntimeError if one of the captured arrays was changed after ``number``."""
     for value in captured:
         array = value if is_array(value) else value.data

@@ -67,7 +67,7 @@ class Node:
     __slots__ = ("__weakref__", "dtype", "name", "note", "number", "parents", "shape", "vjps")
 
     name: str
-    number: float
+    number: float  # an integer, but for ItemNode
     parents: list[Node]
     vjps: list[Vjp] | Vjp | None  # one for each parent, or one for all; None once freed
     shape: tuple  # of the result; the shapes, if there are several
@@ -310,7 +310,7 @@ def primitive(function: Callable) -> Callable:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         values: Any = args
-        tracked = []
+        tracked: list[int] = []
         for i, arg in enumerate(args):
             if isinstance(arg, Tensor):
                 if not tracked:
@@ -554,11 +554,14 @@ def _fit(x: Any, parent: Node) -> Any:
 def unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of ``broadcast_to``: sum ``x`` down to ``shape``."""
     extra = x.ndim - len(shape)
-    pairs = list(zip(x.shape[extra:], shape, strict=False)) if extra >= 0 else None
-    if pairs is None or any(b not in (1, a) for a, b in pairs):
+    if extra > 0:  # as for a bias: all axes in front
+        x = x.sum(axis=tuple(range(extra)))
+    if x.shape == shape:
+        return x
+    if extra < 0 or any(b not in (1, a) for a, b in zip(x.shape, shape, strict=True)):
         raise ValueError(f"the rule returned a gradient of shape {x.shape} for an input {shape}")
-    stretched = tuple(extra + i for i, (a, b) in enumerate(pairs) if a != b)
-    return x.sum(axis=(*range(extra), *stretched)).reshape(shape)
+    stretched = tuple(i for i, side in enumerate(shape) if side != x.shape[i])
+    return x.sum(axis=stretched, keepdims=True)
 
 
 def _collect(gradients: dict[Node, Any], node: ItemNode, g: Any) -> None:

@@ -27,8 +27,8 @@ def flatten(structure: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The arrays and numbers in nested dicts, lists and tuples, and the way back."""
     if isinstance(structure, dict):
         keys = list(structure)
-        leaves, rebuild = flatten([structure[key] for key in keys])
-        return leaves, lambda new: dict(zip(keys, rebuild(new), strict=True))
+        leaves, rebuild_values = flatten([structure[key] for key in keys])
+        return leaves, lambda new: dict(zip(keys, rebuild_values(new), strict=True))
     if not isinstance(structure, tuple | list):
         return [structure], lambda new: new[0]
     parts = [flatten(item) for item in structure]

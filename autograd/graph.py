@@ -21,7 +21,6 @@ until the backward pass.
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -125,12 +124,17 @@ def describe(
                 edges[edge] = edges.get(edge, 0) + 1
         place[node] = len(boxes)
         boxes.append(_box(node, memory[node], names_of.get(node)))
+    return Graph(boxes, edges, _title(nodes, shown), sum(keeps for keeps, _ in memory.values()))
+
+
+def _title(nodes: list[Node], shown: list[Node]) -> str:
     leaves = sum(type(node) is LeafNode for node in nodes)
-    items = sum(type(node) is ItemNode for node in nodes)
-    title = f"{_count(len(nodes) - leaves - items, 'operation')}, {_count(leaves, 'leaf')}"
+    operations = len(nodes) - leaves - sum(type(node) is ItemNode for node in nodes)
+    title = f"{operations} operation{'s' * (operations != 1)}"
+    title += f", {leaves} {'leaf' if leaves == 1 else 'leaves'}"
     if len(shown) < len(nodes):
         title += f" (the nearest {len(shown)} of {len(nodes)} nodes)"
-    return Graph(boxes, edges, title, sum(keeps for keeps, _ in memory.values()))
+    return title
 
 
 def retained(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
@@ -184,17 +188,13 @@ def _near(node: Node, depth: int) -> list[Node]:
     return sorted(found, key=lambda node: node.number)
 
 
-def _count(n: int, what: str) -> str:
-    many = {"leaf": "leaves"}.get(what, what + "s")
-    return f"{n} {what if n == 1 else many}"
-
-
 def human(count: float) -> str:
     """Bytes, to be read: 96 B, 8.2 kB, 1.3 GB."""
-    if count < 1000:
-        return f"{count} B"
-    power = min(4, int(math.log10(count) + 2e-4) // 3)  # 999 950 is 1 MB, as it is rounded
-    return f"{count / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
 
 
 # -------------------------------------------------------------------------------------------- DOT

@@ -64,13 +64,7 @@ def arrange(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge]) -> Layo
     left = min(item.x - item.width / 2 for item in itertools.chain(*layers))
     for item in itertools.chain(*layers):
         item.x -= left
-    tops, y = [], 0.0
-    heights = [0.0] * len(layers)
-    for box, (_, height) in zip(boxes, sizes, strict=True):
-        heights[box.layer] = max(heights[box.layer], height)
-    for height in heights:
-        tops.append(y)
-        y += height + ROW_GAP
+    tops, heights = _rows(boxes, sizes, len(layers))
     middles = [top + height / 2 for top, height in zip(tops, heights, strict=True)]
     centres = [(box.x, middles[box.layer]) for box in boxes]
     ports = _ports(boxes, routes)
@@ -83,7 +77,18 @@ def arrange(sizes: Sequence[tuple[float, float]], edges: Sequence[Edge]) -> Layo
         end = (ports[source, target], centres[target][1] - sizes[target][1] / 2)
         paths[source, target] = [*path, end]
     width = max(item.x + item.width / 2 for item in itertools.chain(*layers))
-    return Layout(centres, paths, width, y - ROW_GAP)
+    return Layout(centres, paths, width, tops[-1] + heights[-1])
+
+
+def _rows(
+    boxes: list[_Item], sizes: Sequence[tuple[float, float]], count: int
+) -> tuple[list[float], list[float]]:
+    """Where each layer begins, and how high it is."""
+    heights = [0.0] * count
+    for box, (_, height) in zip(boxes, sizes, strict=True):
+        heights[box.layer] = max(heights[box.layer], height)
+    tops = itertools.accumulate((height + ROW_GAP for height in heights[:-1]), initial=0.0)
+    return list(tops), heights
 
 
 def _layers(count: int, edges: Sequence[Edge]) -> list[int]:

@@ -141,10 +141,10 @@ def _checks(
     if order > 1:
         count = len(inputs)
 
-        def gradient(values: list[Any]) -> list[Any]:
+        def pulled_back(values: list[Any]) -> list[Any]:
             return make_vjp(function)(list(values[:count]))[0](list(values[count:]))
 
-        for check in _checks(gradient, [*inputs, *u], modes, order - 1, False, seed + 1):
+        for check in _checks(pulled_back, [*inputs, *u], modes, order - 1, False, seed + 1):
             yield replace(check, order=check.order + 1)
 
 

@@ -8,6 +8,7 @@ are reached through ``.get()`` (device to host) and :func:`asarray` (host to dev
 
 from __future__ import annotations
 
+import builtins
 import sys
 from types import ModuleType
 from typing import Any
@@ -66,6 +67,8 @@ class StrictArray:
         return _wrap(self._host[_unwrap(index)], (self,))
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # such as __array_interface__, a way in behind our back
+            raise AttributeError(name)
         value = getattr(self._host, name)  # shape, dtype, ndim, ... and methods
         return _device_function(value, self) if callable(value) else value
 
@@ -84,7 +87,7 @@ class StrictArray:
 
 def _add_operator(name: str) -> None:
     def operator(self: StrictArray, *others: Any) -> Any:
-        if any(hasattr(other, "node") for other in others):
+        if builtins.any(hasattr(other, "node") for other in others):  # `any` may be NumPy's here
             return NotImplemented  # a Tensor: its reflected operator takes over
         return _wrap(getattr(self._host, name)(*map(_unwrap, others)), (self, *others))
 

@@ -27,8 +27,7 @@ def _matmul_samples(d: Draw) -> Call:
 )
 def matmul(x1, x2):
     """Matrix product over the last two axes; the others broadcast. Vectors as in NumPy."""
-    x1, x2 = xp.asarray(x1), xp.asarray(x2)
-    if x1.ndim > 2 and x2.ndim == 2:  # one product over all rows, not one for each matrix
+    if xp.ndim(x1) > 2 and xp.ndim(x2) == 2:  # one product over all rows, not one for each matrix
         return xp.matmul(_rows(x1), x2).reshape((*x1.shape[:-1], x2.shape[-1]))
     return xp.matmul(x1, x2)
 
@@ -39,6 +38,8 @@ def _matmul_left(_, x1, x2):
         return lambda g: expand_dims(g, -1) * x2
     if x1.ndim == 1:
         return lambda g: matmul(x2, expand_dims(g, -1))[..., 0]
+    if x2.ndim == 2:
+        return lambda g: matmul(g, x2.T)
     return lambda g: matmul(g, swapaxes(x2, -1, -2))
 
 
@@ -51,7 +52,7 @@ def _matmul_right(_, x1, x2):
     if x2.ndim == 1:
         return lambda g: matmul(swapaxes(x1, -1, -2), expand_dims(g, -1))[..., 0]
     if x2.ndim == 2:
-        return lambda g: matmul(swapaxes(_rows(x1), 0, 1), _rows(g))
+        return lambda g: matmul(_rows(x1).T, _rows(g))
     return lambda g: matmul(swapaxes(x1, -1, -2), g)
 
 
