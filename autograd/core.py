@@ -295,7 +295,8 @@ class Rules:
     """The gradient rules of one primitive."""
 
     def __init__(self) -> None:
-        self.makers: dict[int, VjpMaker | None] = {}  # None: that input counts as a constant
+        self.makers: dict[int, VjpMaker] = {}
+        self.constants: set[int] = set()  # arguments by which is not differentiated
         self.for_all: Callable[..., Vjp] | None = None  # one rule for all inputs at once
         self.reads_output = True
 
@@ -309,6 +310,8 @@ def primitive(function: Callable) -> Callable:
     name = function.__name__
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if rules.constants:
+            args = tuple([_plain(a) if i in rules.constants else a for i, a in enumerate(args)])
         values: Any = args
         tracked: list[int] = []
         for i, arg in enumerate(args):
@@ -358,7 +361,7 @@ def _record(
         return ans  # an index, a truth value: constant almost everywhere
     output = _Output(ans, node) if rules.reads_output else ans
     _attach_rules(node, rules, output, args, kwargs, tracked)
-    return Tensor(ans, node) if node.parents else ans
+    return Tensor(ans, node)
 
 
 def _record_several(
@@ -391,11 +394,14 @@ def _attach_rules(
                     f"{node.name}: no gradient is defined with respect to argument {i}; "
                     "detach() that Tensor if it counts as a constant"
                 ) from None
-            if maker is not None:
-                parents.append(args[i].node)
-                vjps.append(maker(output, *args, **kwargs))
+            parents.append(args[i].node)
+            vjps.append(maker(output, *args, **kwargs))
     for observer in hooks:
         observer.recorded(node)
+
+
+def _plain(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x
 
 
 def _like(several: tuple, items: Iterable[Any]) -> tuple:
@@ -415,8 +421,12 @@ def defvjp(function: Callable, *makers: VjpMaker | None, argnums: Iterable[int] 
     as a constant. ``argnums`` says which arguments the makers are for: 0, 1, ... by default.
     """
     rules: Rules = function.rules  # type: ignore[attr-defined]
-    rules.makers.update(zip(argnums or itertools.count(), makers, strict=False))
-    rules.reads_output = any(_reads_output(maker) for maker in rules.makers.values() if maker)
+    for i, maker in zip(argnums or itertools.count(), makers, strict=False):
+        if maker is None:
+            rules.constants.add(i)
+        else:
+            rules.makers[i] = maker
+    rules.reads_output = any(map(_reads_output, rules.makers.values()))
 
 
 def defvjp_argnums(function: Callable, maker: Callable[..., Vjp]) -> None:

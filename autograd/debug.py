@@ -21,7 +21,7 @@ from autograd import backend, core
 from autograd.backend import is_array
 from autograd.core import Node, Tensor
 from autograd.errors import describe
-from autograd.functional import flatten
+from autograd.structures import flatten
 
 _PACKAGE = os.path.dirname(__file__)
 

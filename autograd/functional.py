@@ -19,29 +19,9 @@ from autograd import core
 from autograd import numpy as np
 from autograd.backend import is_array, xp
 from autograd.core import LeafNode, Node, Tensor, backward_pass, defvjp, primitive, recording
+from autograd.structures import flatten
 
-# ----------------------------------------------------------------------------------- structures
-
-
-def flatten(structure: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays and numbers in nested dicts, lists and tuples, and the way back."""
-    if isinstance(structure, dict):
-        keys = list(structure)
-        leaves, rebuild_values = flatten([structure[key] for key in keys])
-        return leaves, lambda new: dict(zip(keys, rebuild_values(new), strict=True))
-    if not isinstance(structure, tuple | list):
-        return [structure], lambda new: new[0]
-    parts = [flatten(item) for item in structure]
-    counts = [len(leaves) for leaves, _ in parts]
-
-    def rebuild(new: list[Any]) -> Any:
-        items, start = [], 0
-        for (_, part), count in zip(parts, counts, strict=True):
-            items.append(part(new[start : start + count]))
-            start += count
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
-
-    return [leaf for leaves, _ in parts for leaf in leaves], rebuild
+# ------------------------------------------------------------------------------------ variables
 
 
 @primitive

@@ -42,7 +42,6 @@ def plain(formula: str) -> str | None:
         text = _Reader(formula).until("")
     except Unknown:
         return None
-    text = re.sub(r"([⌊⌈⟨(\[|]) +(?=\w)", r"\1", text) if text.count("|") == 0 else text
     text = re.sub(r"(?<=[⌊⌈⟨(]) +| +(?=[⌋⌉⟩),])", "", text)
     return re.sub(r" {2,}", " ", text).strip()
 
@@ -103,7 +102,8 @@ class _Reader:
             return self.argument() + _ACCENTS[name]
         if name in ("frac", "tfrac", "dfrac"):
             above, below = _bracketed(self.argument()), _bracketed(self.argument())
-            return _FRACTIONS.get(f"{above}/{below}", f"{above}/{below}")
+            ratio = f"{above}/{below}"
+            return _FRACTIONS.get(ratio, f"({ratio})" if name == "tfrac" else ratio)
         if name == "sqrt":
             root = "√"
             if self.tokens[self.at : self.at + 1] == ["["]:
@@ -129,10 +129,6 @@ def _shifted(text: str, raised: bool) -> str:
     """``text`` as an exponent or an index, in small letters if there are such."""
     letters = _RAISED if raised else _LOWERED
     compact = text.replace("−", "-")
-    if not re.search(r"[+=-].", compact[1:]):
-        compact = compact.strip()
     if all(letter in letters for letter in compact):
         return "".join(letters[letter] for letter in compact)
-    if raised:
-        return "^" + _bracketed(text)
-    return f"[{text}]"
+    return f"^({text})" if raised else f"[{text}]"

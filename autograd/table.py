@@ -15,6 +15,8 @@ from typing import Any
 import numpy
 
 from autograd import core
+from autograd.backend import is_array
+from autograd.structures import flatten
 
 Call = tuple[tuple, dict]
 """Arguments and keyword arguments."""
@@ -95,6 +97,21 @@ class Operation:
     wrong: tuple[Call, ...]  # each must raise an error that names the operation
     analytic: bool  # accepts complex numbers and is analytic: the complex step applies
     primitive: bool  # has gradient rules of its own
+
+    def of_arrays(self, args: tuple, kwargs: dict) -> tuple[Callable, list[Any]]:
+        """The operation as a function of its floating-point arrays, all else fixed; the arrays."""
+        leaves, rebuild = flatten([list(args), kwargs])
+        at = [i for i, x in enumerate(leaves) if is_array(x) and x.dtype.kind == "f"]
+
+        def function(*arrays: Any) -> Any:
+            new = list(leaves)
+            for i, array in zip(at, arrays, strict=True):
+                new[i] = array
+            args, kwargs = rebuild(new)
+            return self.function(*args, **kwargs)
+
+        function.__name__ = self.function.__name__
+        return function, [leaves[i] for i in at]
 
 
 operations: dict[str, Operation] = {}

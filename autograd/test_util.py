@@ -26,7 +26,8 @@ from typing import Any
 import numpy
 
 from autograd import backend
-from autograd.functional import flatten, make_jvp, make_vjp
+from autograd.functional import make_jvp, make_vjp
+from autograd.structures import flatten
 
 STEPS = tuple(2.0**-k for k in (7, 10, 13, 16, 19))
 COMPLEX_STEP = 1e-30

@@ -6,7 +6,7 @@ import numpy
 from hypothesis import strategies as st
 
 from autograd import backend
-from autograd.functional import flatten
+from autograd.structures import flatten
 from autograd.table import Draw
 
 

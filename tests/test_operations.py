@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import autograd.nn
 import autograd.scipy.special  # noqa: F401 (so that the table is whole)
 from autograd import Tensor, backend
-from autograd.functional import flatten
-from autograd.table import operations
+from autograd.structures import flatten
+from autograd.table import Draw, operations
 from autograd.test_util import check_grads
 from tests.drawing import LAYOUTS, HypothesisDraw, on_backend
 
@@ -19,10 +19,21 @@ every = pytest.mark.parametrize("op", operations.values(), ids=operations)
 @every
 @given(data=st.data())
 def test_first_and_second_order_gradients_agree_with_the_oracles(op, data):
-    draw = HypothesisDraw(data)
+    check_against_the_oracles(op, HypothesisDraw(data))
+
+
+@every
+@pytest.mark.parametrize("seed", range(4))
+def test_the_same_on_larger_samples(op, seed):
+    # hypothesis prefers what is small: empty shapes, scalars
+    check_against_the_oracles(op, Draw(seed))
+
+
+def check_against_the_oracles(op, draw):
     args, kwargs = op.samples(draw)
     args, kwargs = on_backend(args, kwargs, float, draw.choice(LAYOUTS))
-    checks = check_grads(op.function, order=2, analytic=op.analytic)(*args, **kwargs)
+    function, arrays = op.of_arrays(args, kwargs)
+    checks = check_grads(function, order=2, analytic=op.analytic)(*arrays)
     assert all(not check.kinks for check in checks), "the samples meet kinks"
 
 
@@ -79,4 +90,5 @@ def test_every_operation_has_a_formula_samples_and_a_docstring(op):
     assert op.formula and op.samples and op.function.__doc__
     if op.primitive:
         rules = op.function.rules
-        assert rules.makers or rules.for_all, "a primitive without a gradient rule"
+        given = rules.makers or rules.for_all or rules.constants
+        assert given, "a primitive without a gradient rule"

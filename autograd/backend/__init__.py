@@ -104,10 +104,11 @@ def linalg() -> Any:
 
 def get_array_module(x: Any) -> Any:
     """The module whose functions act on ``x``: ``numpy``, ``cupy`` or ``strict``."""
-    kind = type(x).__module__.partition(".")[0]
-    if kind == "cupy":
+    if hasattr(x, "node"):  # a Tensor
+        x = x.data
+    if hasattr(x, "__cuda_array_interface__"):
         return importlib.import_module("cupy")
-    if kind == "autograd":
+    if hasattr(x, "__array_namespace_name__"):
         return importlib.import_module("autograd.backend.strict")
     return numpy
 
@@ -116,7 +117,7 @@ def is_array(x: Any) -> bool:
     """Whether ``x`` is an array (or a NumPy scalar) of any backend."""
     if isinstance(x, numpy.ndarray | numpy.generic):
         return True
-    return hasattr(x, "__array_namespace_name__") or type(x).__module__.startswith("cupy")
+    return hasattr(x, "__cuda_array_interface__") or hasattr(x, "__array_namespace_name__")
 
 
 def asarray(x: Any, dtype: Any = None) -> Array:

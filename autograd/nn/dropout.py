@@ -28,7 +28,7 @@ def dropout(x: Any, rate: float, rng: Any) -> Any:
 
 def _masked_samples(d: Draw) -> Call:
     shape = d.shape()
-    return call(d.array(shape), d.array(shape) > 0, d.choice([1.0, 1.25]))
+    return call(d.array(shape), d.array(shape) > 0, d.choice([1, 2]))
 
 
 @operation(

@@ -56,8 +56,12 @@ def one_hot(labels: Any, classes: int, dtype: Any = "float32") -> Any:
 
 def _rows_samples(d: Draw) -> Call:
     rows, width = d.integer(1, 4), d.integer(0, 3)
-    indices = numpy.floor(d.array(d.shape(max_ndim=2), 0, rows)).astype(int)
-    return call(d.array((rows, width)), indices)
+    return call(d.array((rows, width)), sample_labels(d, d.shape(1, 2), rows))
+
+
+def sample_labels(d: Draw, shape: tuple[int, ...], classes: int) -> numpy.ndarray:
+    """Labels for the table of operations."""
+    return numpy.asarray(numpy.floor(d.array(shape, 0, classes)), int)
 
 
 @operation(

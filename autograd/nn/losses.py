@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy
 
-from autograd import backend
 from autograd.backend import xp
-from autograd.core import Node, Tensor, defvjp, is_recording, primitive
+from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
-from autograd.nn.embedding import check_labels, one_hot
+from autograd.nn.embedding import check_labels, one_hot, sample_labels
 from autograd.numpy.elementwise import negative
 from autograd.table import Call, Draw, call, composite, operation
 
@@ -22,9 +21,8 @@ from autograd.table import Call, Draw, call, composite, operation
 
 
 def _labelled(d: Draw) -> Call:
-    *shape, classes = d.shape(min_ndim=1), d.integer(1, 4)
-    labels = numpy.floor(d.array(tuple(*shape), 0, classes)).astype(int)
-    return call(d.array((*labels.shape, classes)), labels)
+    shape, classes = d.shape(min_ndim=1), d.integer(1, 4)
+    return call(d.array((*shape, classes)), sample_labels(d, shape, classes))
 
 
 _TWO_OF_THREE = numpy.zeros((2, 3))
@@ -68,12 +66,10 @@ def _cross_entropy(logits, labels, kept):
     at = (xp.arange(x.shape[0]), labels.reshape(-1))
     e, total, shift = exponentials(x)
     total = total[:, 0]
-    if shift is None:
-        losses = xp.log(total / e[at])
-    else:  # the label's exponential may be 0
-        losses = xp.log(total) + (shift[:, 0] - x[at])
     kept += [e, total]
-    return losses.reshape(shape)
+    if shift is None:
+        return xp.log(total / e[at]).reshape(shape)
+    return (xp.log(total) + (shift[:, 0] - x[at])).reshape(shape)  # as e[at] may be 0
 
 
 def _cross_entropy_rule(_, logits, labels, kept):
@@ -110,9 +106,8 @@ defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), 
 
 
 def _with_targets(d: Draw) -> Call:
-    x = d.distinct(d.shape())
-    targets = d.array(x.shape, 0.0, 1.0)
-    return call(x, targets[0] if x.ndim and len(x) and d.boolean() else targets)
+    shape = d.shape()
+    return call(d.distinct(shape), d.array(d.choice([shape, shape[1:]]), 0.0, 1.0))
 
 
 @operation(

@@ -1,8 +1,8 @@
 """Layers: objects that hold parameters and are called on arrays, channels last."""
 
 from scratchgen.nn.dense import Dense
-from scratchgen.nn.initialisers import glorot_normal, he_normal
+from scratchgen.nn.initialisers import glorot_normal, he_normal, zeros
 from scratchgen.nn.masked import MaskedConv
 from scratchgen.nn.module import Module
 
-__all__ = ["Dense", "MaskedConv", "Module", "glorot_normal", "he_normal"]
+__all__ = ["Dense", "MaskedConv", "Module", "glorot_normal", "he_normal", "zeros"]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import autograd.numpy as np
+
 
 def glorot_normal(rng: Any, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
     """N(0, 2 / (fan_in + fan_out)), float32: for layers followed by a linear or tanh unit.
@@ -27,6 +29,11 @@ def he_normal(rng: Any, shape: tuple[int, ...], fan_in: int, fan_out: int) -> An
     K. He et al. (2015), "Delving deep into rectifiers", eq. 10. ``fan_out`` is not used.
     """
     return _normal(rng, shape, math.sqrt(2 / fan_in))
+
+
+def zeros(rng: Any, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Any:
+    """Zeros: for the last layer of a residual branch, which then starts out adding nothing."""
+    return np.zeros(shape, "float32")
 
 
 def _normal(rng: Any, shape: tuple[int, ...], scale: float) -> Any:

@@ -1,0 +1,1 @@
+"""Generative models, by how they define a density."""
