@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import itertools
+import os
 import statistics
 import sys
 import textwrap
@@ -28,14 +29,15 @@ from autograd import backend, core
 from autograd.backend import is_array
 from autograd.core import Tensor
 from autograd.errors import describe
-from autograd.functional import flatten
 from autograd.graph import human, retained
 from autograd.latex import plain
 from autograd.source import Excerpt, source_of
+from autograd.structures import flatten
 from autograd.table import Call, Draw, Operation, find, operations
 from autograd.test_util import Check, GradientError, agreement, check_grads
 
 WIDTH = 80
+SOURCE_WIDTH = 88  # at which authors begin a new line of a docstring, less its indentation
 ORACLES = ("central differences", "complex step", "adjoint identity")
 SIZE = 1_000_000  # elements of the arguments that are timed, where an operation's samples scale
 PATIENCE = 2.0  # seconds that one run on these may take
@@ -98,11 +100,11 @@ def text(op: Operation) -> str:
     formula = plain(op.formula)
     parts = [
         _heading(f"{op.name}, {kind}"),
-        *([f"    {formula}"] if formula else []),
-        f"    LaTeX: {op.formula}",
+        *([_wrapped(formula)] if formula else []),
+        _wrapped(f"LaTeX: {op.formula}"),
         "",
         _folded(f"{_short(op)}{inspect.signature(op.function)}"),
-        *_paragraphs(inspect.getdoc(op.function) or ""),
+        *map(_wrapped, _unwrapped(inspect.getdoc(op.function) or "")),
         "",
         _heading("Forward"),
         *map(_quoted, source.forward),
@@ -110,6 +112,8 @@ def text(op: Operation) -> str:
     ]
     if source.gradient:
         parts += map(_quoted, source.gradient)
+    elif op.primitive and _is_constant(op):
+        parts.append("None: the result is constant almost everywhere.\n")
     elif op.primitive:
         parts.append("The rules are in the row above: they take g = ȳ to x̄.\n")
     else:
@@ -119,13 +123,31 @@ def text(op: Operation) -> str:
     return "\n".join(parts).rstrip()
 
 
-def _paragraphs(docstring: str) -> list[str]:
-    """The lines of a docstring, indented, long ones wrapped."""
-    return [
-        textwrap.fill(line, WIDTH, initial_indent=(margin := f"    {line[:-len(line.lstrip())]}"),
-                      subsequent_indent=margin)
-        for line in docstring.splitlines()
-    ]  # fmt: skip
+def _is_constant(op: Operation) -> bool:
+    rules: Any = op.function.rules  # type: ignore[attr-defined]
+    return rules.for_all is None and not rules.makers
+
+
+def _wrapped(line: str) -> str:
+    """``line`` indented by four, its continuation as far as the line itself."""
+    margin = " " * (4 + len(line) - len(line.lstrip()))
+    return textwrap.fill(
+        line.lstrip(), WIDTH, initial_indent=margin, subsequent_indent=margin,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _unwrapped(docstring: str) -> list[str]:
+    """The lines of a docstring, those joined that only the source's width has parted."""
+    lines: list[str] = []
+    room = 0  # in the line before
+    for line in docstring.splitlines():
+        if lines and line.strip() and lines[-1] and len(line.split()[0]) >= room:
+            lines[-1] += " " + line.strip()
+        else:
+            lines.append(line)
+        room = SOURCE_WIDTH - len(line)
+    return lines
 
 
 def _heading(title: str) -> str:
@@ -166,13 +188,13 @@ def scorecard(op: Operation, seeds: int = 5) -> tuple[str, bool]:
     failures: list[str] = []
     sampled = 0
     for seed in range(4 * seeds):  # some samples are empty arrays
-        args, kwargs = op.samples(Draw(seed))
-        function = _on_current_backend(op.function)
+        function, arrays = _on_current_backend(op, op.samples(Draw(seed)))
         try:
-            found = check_grads(function, order=2, analytic=op.analytic, seed=seed)(*args, **kwargs)
-            found += agreement(function, args, kwargs, names)
+            found = check_grads(function, order=2, analytic=op.analytic, seed=seed)(*arrays)
+            found += agreement(function, arrays, {}, names)
         except GradientError as error:
-            failures += [f"seed {seed}: {line}" for line in str(error).splitlines()[1:] or [error]]
+            lines = str(error).splitlines()
+            failures += [f"seed {seed}: {line}" for line in lines[1:] or lines]
             continue
         except Exception as error:  # of the operation or its rule: that is a finding, too
             failures.append(f"seed {seed}: {type(error).__name__}: {error}")
@@ -210,15 +232,14 @@ def _row(
     return _ROW.format(oracle, order, f"{worst.error:.1e}", f"{worst.tolerance:.0e}", note)
 
 
-def _on_current_backend(function: Callable) -> Callable:
-    """``function``, given its host arrays (indices, masks) on the backend that it runs on."""
+def _on_current_backend(op: Operation, arguments: Call) -> tuple[Callable, tuple]:
+    """The operation of its floating-point arrays; the others go to whichever backend it runs on."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = _moved((args, kwargs))
-        return function(*args, **kwargs)
+    def function(*arrays: Any) -> Any:
+        return op.of_arrays(*_moved(arguments))[0](*arrays)
 
-    call.__name__ = function.__name__
-    return call
+    function.__name__ = op.function.__name__
+    return function, tuple(op.of_arrays(*arguments)[1])
 
 
 def _moved(arguments: Call, dtype: Any = None) -> Call:
@@ -294,7 +315,9 @@ def _size(arguments: Call) -> int:
 def _timed(op: Operation, arguments: Call, repeats: int = 15) -> tuple[float, float, int]:
     """Median seconds forward and backward (0 if constant), and the bytes kept in between."""
     args, kwargs = _variables(_moved(arguments, numpy.float32))
-    forward, backward, kept = [], [], 0
+    forward: list[float] = []
+    backward: list[float] = []
+    kept = 0
     deadline = time.perf_counter() + PATIENCE
     while len(forward) < repeats and (not forward or time.perf_counter() < deadline):
         start = _now()
@@ -329,4 +352,7 @@ def _seconds(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

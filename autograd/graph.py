@@ -106,7 +106,7 @@ def describe(
             f"draw: expected a Tensor, got {errors.describe(y)}; a plain array has no graph "
             "(did any Tensor enter the computation, outside no_grad()?)"
         )
-    nodes = core.ancestors([y.node])
+    nodes = sorted(core.ancestors([y.node]), key=_age)
     memory = retained(nodes)
     names_of = {tensor.node: name for name, tensor in (names or {}).items()}
     shown = nodes if depth is None else _near(y.node, depth)
@@ -185,7 +185,11 @@ def _near(node: Node, depth: int) -> list[Node]:
     for _ in range(depth):
         boundary = [p for n in boundary for p in dict.fromkeys(n.parents) if p not in found]
         found.update(boundary)
-    return sorted(found, key=lambda node: node.number)
+    return sorted(found, key=_age)
+
+
+def _age(node: Node) -> tuple[float, int]:
+    return node.number, getattr(node, "index", 0)
 
 
 def human(count: float) -> str:

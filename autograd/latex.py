@@ -54,7 +54,7 @@ class _Reader:
         self.at = 0
 
     def until(self, end: str) -> str:
-        parts = []
+        parts: list[str] = []
         while self.at < len(self.tokens):
             if self.tokens[self.at] == end:
                 self.at += 1

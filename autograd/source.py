@@ -49,7 +49,7 @@ def source_of(op: Operation) -> Source:
     row = isinstance(made, ast.Assign)
     forward = [_excerpt(module, made)] if made else []
     if row or made is None:
-        forward.append(_of_function(inspect.unwrap(op.function)))
+        forward.append(_of_function(op.function))
     rules = [s for s in _statements(module) if _gives_rule(s, module, op.function)]
     gradient = [_excerpt(module, statement) for statement in rules]
     if op.primitive and not rules and not row:
@@ -116,7 +116,7 @@ def _add_helpers(
     """The functions that ``nodes`` name, then those that these name, and so on."""
     names = [node.id for root in nodes for node in ast.walk(root) if isinstance(node, ast.Name)]
     for name in dict.fromkeys(names):
-        helper = getattr(module, name, None)
+        helper: Any = getattr(module, name, None)
         if helper in found or helper is op.samples or not _is_helper(helper, module):
             continue
         found[helper] = _of_function(helper)
@@ -146,6 +146,7 @@ def _excerpt(module: ModuleType, statement: ast.stmt) -> Excerpt:
 
 
 def _of_function(function: Callable) -> Excerpt:
+    function = inspect.unwrap(function)
     lines, first = inspect.getsourcelines(function)
     text = textwrap.dedent("".join(lines)).rstrip()
     return Excerpt(_path(inspect.getfile(function)), first, text)

@@ -2,6 +2,10 @@
 
 A machine's speed drifts: its clock, its caches, whatever else it runs. So the two are timed in
 turns within one process, and what is reported is medians and the ratio within a turn.
+
+They must not get into each other's way, either. Threads of BLAS and OpenMP that have finished wait
+for more work in a busy loop, for tens of milliseconds: on two cores a matrix product in one library
+right after one in another took 30 times as long. Hence a pause before each turn.
 """
 
 from __future__ import annotations
@@ -11,6 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
+
+PAUSE = 0.06  # s: until the other's threads have gone to sleep
+TURN = 0.06  # s: how long a turn lasts, so that it was worth the pause
 
 
 @dataclass(frozen=True)
@@ -39,23 +46,20 @@ def interleave(
     ours: Callable[[], object],
     peer: Callable[[], object],
     *more_peers: Callable[[], object],
-    seconds: float = 1.0,
+    seconds: float = 2.0,
     min_turns: int = 7,
 ) -> Timing:
     """Time the functions in turns for about ``seconds`` (and for ``min_turns`` at least).
 
-    Of several peers (another layout, another setting) the one with the smallest median counts. In
-    each turn each function first runs once untimed: it brings its own data into the caches, and
-    the other's threads, which wait in a busy loop for more work, fall asleep.
+    Of several peers (another layout, another setting) the one with the smallest median counts. A
+    turn begins with a pause and one call that is not counted; the median of its others is its time.
     """
     functions = [ours, peer, *more_peers]
-    repeats = [_repeats(function) for function in functions]
     times: list[list[float]] = [[] for _ in functions]
     end = time.perf_counter() + seconds
     while len(times[0]) < min_turns or time.perf_counter() < end:
-        for function, repeat, found in zip(functions, repeats, times, strict=True):
-            function()
-            found.append(_milliseconds(function, repeat))
+        for function, found in zip(functions, times, strict=True):
+            found.append(_turn(function))
     medians = [float(numpy.median(found)) for found in times[1:]]
     best = medians.index(min(medians))
     ratios = [a / b for a, b in zip(times[0], times[1 + best], strict=True)]
@@ -64,17 +68,16 @@ def interleave(
     )
 
 
-def _repeats(function: Callable[[], object], target_ms: float = 10.0) -> int:
-    """How often to call it in one turn, so that the clock's resolution does not matter."""
+def _turn(function: Callable[[], object]) -> float:
+    """Milliseconds that one call takes."""
+    time.sleep(PAUSE)
     function()
-    return max(1, int(target_ms / max(_milliseconds(function, 1), 1e-3)))
-
-
-def _milliseconds(function: Callable[[], object], repeat: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeat):
+    found: list[float] = []
+    end = time.perf_counter() + TURN
+    while (start := time.perf_counter()) < end or not found:
         function()
-    return (time.perf_counter() - start) / repeat * 1e3
+        found.append((time.perf_counter() - start) * 1e3)
+    return float(numpy.median(found))
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:

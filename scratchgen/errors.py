@@ -14,6 +14,10 @@ class RunError(Exception):
     """What was asked for makes sense, but could not be done."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user pressed Ctrl-C; the message says what was kept."""
+
+
 def unknown(kind: str, name: str, existing: Iterable[str]) -> UsageError:
     """An error for a ``name`` that is none of the ``existing`` ones, with the nearest of them."""
     existing = list(existing)

@@ -10,11 +10,14 @@ from autograd.nn.activations import (
     softmax,
     softplus,
 )
+from autograd.nn.conv import conv, conv_transpose
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.losses import sigmoid_cross_entropy, softmax_cross_entropy
 
 __all__ = [
+    "conv",
+    "conv_transpose",
     "dropout",
     "elu",
     "embedding",

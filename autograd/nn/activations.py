@@ -6,7 +6,9 @@ layer keeps alive anyway, and not the input.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy
@@ -199,17 +201,26 @@ def exponentials(x: Any, axis: int = -1) -> tuple[Any, Any, Any]:
 
     m is the largest x along the axis, so that nothing overflows, or None for 0 where nothing can.
     """
-    # The maxima of short rows take NumPy 5 times as long as their exponentials: 4096 rows of 17.
-    # The two ends of the whole array take a third of the latter.
+    # Two passes over the array for its ends take a fifth of the time of those for rows' maxima and
+    # differences (logits of 4096 rows of 17, and 12544 of 256).
     limit = 0.4 * math.log(float(numpy.finfo(x.dtype).max))
     if backend.current() == "numpy" and x.size and -limit < x.min() and x.max() < limit:
         shift = None
         e = xp.exp(x)
     else:
-        shift = xp.max(x, axis=axis, keepdims=True)
+        shift = _max_along(axis, x)
         e = x - shift
         xp.exp(e, out=e)
     return e, _sum_along(axis, e), shift
+
+
+def _max_along(axis: int, x: Any) -> Any:
+    """max x over ``axis``, which is kept."""
+    if backend.current() == "numpy" and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 32:
+        # over short rows NumPy's max takes 3 (for 17) to 8 times (for 10) as long as over columns
+        columns = x.reshape(-1, x.shape[-1]).T.copy()
+        return columns.max(0).reshape((*x.shape[:-1], 1))
+    return xp.max(x, axis=axis, keepdims=True)
 
 
 def _sum_along(axis: int, *factors: Any) -> Any:
@@ -218,7 +229,7 @@ def _sum_along(axis: int, *factors: Any) -> Any:
         # einsum sums rows of 17 to 256 3 to 4 times faster than sum, and makes no product first
         terms = ",".join(["...i"] * len(factors))
         return xp.einsum(f"{terms}->...", *factors)[..., None]
-    return xp.sum(math.prod(factors), axis=axis, keepdims=True)
+    return xp.sum(functools.reduce(operator.mul, factors), axis=axis, keepdims=True)
 
 
 @operation(r"y_i = \frac{e^{x_i}}{\sum_j e^{x_j}}", _along_axis, [_NO_SUCH_AXIS])
@@ -248,13 +259,22 @@ defvjp(softmax, _softmax_rule, None)
 @operation(r"y_i = x_i - \log \sum_j e^{x_j}", _along_axis, [_NO_SUCH_AXIS])
 def log_softmax(x, axis=-1):
     """Log-probabilities along ``axis`` from logits ``x``, accurate where they are close to 0."""
-    y = x - xp.max(x, axis=axis, keepdims=True)
-    y -= xp.log(xp.sum(xp.exp(y), axis=axis, keepdims=True))
+    y = x - _max_along(axis, x)
+    y -= xp.log(_sum_along(axis, xp.exp(y)))
     return y
 
 
 def _log_softmax_rule(y, x, axis=-1):
-    return lambda g: g - exp(y) * sum(g, axis=axis, keepdims=True)
+    """x̄ = ȳ − eʸ Σ ȳ"""
+
+    def vjp(g):
+        if is_recording():
+            return g - exp(y) * sum(g, axis=axis, keepdims=True)
+        p = xp.exp(y.data)
+        p *= _sum_along(axis, g)
+        return xp.subtract(g, p, out=p)
+
+    return vjp
 
 
 defvjp(log_softmax, _log_softmax_rule, None)

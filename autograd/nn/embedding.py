@@ -38,9 +38,7 @@ def check_range(name: str, labels: Any, classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high
-        raise ValueError(
-            f"{name}: label {wrong} is not one of the {classes} from 0 to {classes - 1}"
-        )
+        raise ValueError(f"{name}: label {wrong} is outside of 0 to {classes - 1}")
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = "float32") -> Any:

@@ -123,7 +123,7 @@ def sigmoid_cross_entropy(logits, targets):
     ValueError if they do not broadcast to the logits' shape: (n,) targets for (n, 1) logits would
     else make n² losses.
     """
-    if xp.broadcast_shapes(logits.shape, targets.shape) != logits.shape:
+    if numpy.broadcast_shapes(logits.shape, targets.shape) != logits.shape:
         raise ValueError(f"targets {targets.shape} do not fit logits {logits.shape}")
     if targets.dtype.kind != "f":
         targets = targets.astype(logits.dtype)

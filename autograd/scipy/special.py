@@ -92,7 +92,7 @@ gamma = _elementwise("gamma", r"y = \Gamma(x)", [_POSITIVE],
     lambda y, x: lambda g: g * (y * digamma(x)))
 gammaln = _elementwise("gammaln", r"y = \log |\Gamma(x)|", [_POSITIVE],
     lambda _, x: lambda g: g * digamma(x))
-digamma = _elementwise("digamma", r"y = \psi(x) = \Gamma'(x) / \Gamma(x)", [_POSITIVE],
+digamma: Any = _elementwise("digamma", r"y = \psi(x) = \Gamma'(x) / \Gamma(x)", [_POSITIVE],
     lambda _, x: lambda g: g * polygamma(1, x))
 beta = _elementwise("beta", r"y = \Gamma(x_1) \Gamma(x_2) / \Gamma(x_1 + x_2)",
     [_POSITIVE, _POSITIVE],
@@ -104,7 +104,7 @@ betaln = _elementwise("betaln", r"y = \log |B(x_1, x_2)|", [_POSITIVE, _POSITIVE
 
 i0 = _elementwise("i0", r"y = I_0(x) = \tfrac1\pi \int_0^\pi e^{x \cos t} \, dt", [_REAL],
     lambda _, x: lambda g: g * i1(x))
-i1 = _elementwise("i1", r"y = I_1(x) = I_0'(x)", [_POSITIVE],
+i1: Any = _elementwise("i1", r"y = I_1(x) = I_0'(x)", [_POSITIVE],
     lambda y, x: lambda g: g * (i0(x) - where(x == 0, 0.5, y / where(x == 0, 1.0, x))))
 
 # x log y = 0 where x = 0: so there is no gradient to x where y = 0 too, nor to y where x = 0

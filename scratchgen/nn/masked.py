@@ -25,16 +25,15 @@ from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
 
 
-def causal_taps(size: int, mask: str) -> list[tuple[int, int]]:
-    """The unmasked places (row, column) of a size × size kernel under mask "A" or "B"."""
-    if size % 2 == 0 or (size == 1 and mask == "A"):
-        raise ValueError(f"a masked kernel has an odd size (from 3 for mask A), not {size}")
-    if mask not in ("A", "B"):
-        raise ValueError(f"there are masks 'A' and 'B', not {mask!r}")
-    centre = size // 2
-    above = [(row, column) for row in range(centre) for column in range(size)]
-    left = [(centre, column) for column in range(centre)]
-    return above + left + ([(centre, centre)] if mask == "B" else [])
+def causal_mask(size: int, kind: str) -> list[list[bool]]:
+    """Which taps of a size × size kernel mask "A" or "B" keeps."""
+    if kind not in ("A", "B"):
+        raise ValueError(f"there are masks 'A' and 'B', not {kind!r}")
+    if size % 2 == 0 or (size == 1 and kind == "A"):
+        raise ValueError(f"a kernel with mask {kind} has an odd size, not {size}")
+    centre = (size // 2, size // 2)
+    last = centre if kind == "B" else (centre[0], centre[1] - 1)
+    return [[(row, column) <= last for column in range(size)] for row in range(size)]
 
 
 class MaskedConv(Module):
@@ -45,8 +44,9 @@ class MaskedConv(Module):
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, mask: str, rng: Any) -> None:
-        self.taps = causal_taps(size, mask)
-        fans = {"fan_in": inputs * len(self.taps), "fan_out": outputs * len(self.taps)}
+        self.mask = causal_mask(size, mask)
+        self.kept = sum(map(sum, self.mask))  # as the mask follows raster order, the first ones
+        fans = {"fan_in": inputs * self.kept, "fan_out": outputs * self.kept}
         self.weight = Tensor(he_normal(rng, (size, size, inputs, outputs), **fans))
         self.bias = Tensor(np.zeros(outputs, "float32"))
 
@@ -56,13 +56,15 @@ class MaskedConv(Module):
         return self.weight.shape[0] // 2
 
     def __call__(self, x: Any) -> Any:
-        return conv(x, self.weight, self.bias, padding=self.padding, taps=self.taps)
+        return conv(x, self.weight, self.bias, padding=self.padding, taps=self.mask)
 
     def at(self, padded: Any, row: int, column: int) -> Any:
         """The output at one pixel alone: (N, H + 2p, W + 2p, C) → (N, D).
 
         ``padded`` is the input with its zeros around it, p = ``padding``.
         """
-        inputs = [padded[:, row + i, column + j] for i, j in self.taps]  # each (N, C)
-        weights = [self.weight[i, j] for i, j in self.taps]  # each (C, D)
-        return np.matmul(np.concatenate(inputs, -1), np.concatenate(weights)) + self.bias
+        size, _, channels, outputs = self.weight.shape
+        patch = padded[:, row : row + size, column : column + size]
+        x = patch.reshape(len(patch), -1)[:, : self.kept * channels]
+        w = self.weight.reshape(-1, outputs)[: self.kept * channels]
+        return np.matmul(x, w) + self.bias

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autograd import Tensor
-from autograd import backend
+from autograd import Tensor, backend
 
 
 class Module:
@@ -34,7 +33,9 @@ class Module:
             raise ValueError(f"load: there is no parameter {min(extra)!r} in this model")
         for path, x in parameters.items():
             if x.shape != values[path].shape:
-                raise ValueError(f"load: {path} has shape {x.shape}, the value {values[path].shape}")
+                raise ValueError(
+                    f"load: {path} has shape {x.shape}, the value {values[path].shape}"
+                )
         for path, x in parameters.items():
             x[...] = backend.asarray(values[path], dtype=x.dtype)
 

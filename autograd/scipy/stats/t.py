@@ -34,7 +34,6 @@ def logpdf(x, df, loc=0.0, scale=1.0):
     return norm - half * np.log1p(z * z / df)
 
 
-@composite(r"y = \exp(\log p)", _samples, _WRONG)
 def pdf(x, df, loc=0.0, scale=1.0):
     """The density."""
     return np.exp(logpdf(x, df, loc, scale))

@@ -133,7 +133,6 @@ class PixelCNN(Module):
             h = block(h, apply, self.config.dropout, rng)
         return self.output(relu(self.hidden(relu(h))))
 
-
     # ------------------------------------------------------------------------------- likelihood
 
     def log_prob(self, x: Any, rng: Any = None) -> Any:
@@ -143,7 +142,9 @@ class PixelCNN(Module):
         """
         expected = (self.config.height, self.config.width, 1)
         if x.shape[1:] != expected:
-            raise ValueError(f"PixelCNN: images {tuple(x.shape)}, expected (N, {', '.join(map(str, expected))})")
+            raise ValueError(
+                f"PixelCNN: images {tuple(x.shape)}, expected (N, {', '.join(map(str, expected))})"
+            )
         logits = self.network(self.embed(x), rng)  # (N, H, W, levels)
         return np.sum(categorical.log_prob(logits, x[..., 0]), axis=(1, 2))
 

@@ -1,0 +1,1 @@
+"""From a seed to a run folder: the training loop, checkpoints, pictures and progress."""
