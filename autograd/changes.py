@@ -23,7 +23,7 @@ _changes: dict[int, tuple[int, Any]] = {}  # owner of the memory -> (when it was
 def note(array: Array) -> None:
     """Say that ``array`` was changed in place. Whoever writes into a Tensor's data calls this."""
     global last
-    owner = _owner(array)
+    owner = owner_of(array)
     key = id(owner)
     last = next_number()
     _changes[key] = last, weakref.ref(owner, lambda _: _changes.pop(key, None))
@@ -33,7 +33,7 @@ def check(number: float, captured: Iterable[Any]) -> None:
     """Raise RuntimeError if one of the captured arrays was changed after ``number``."""
     for value in captured:
         array = value if is_array(value) else value.data
-        when, _ = _changes.get(id(_owner(array)), (0, None))
+        when, _ = _changes.get(id(owner_of(array)), (0, None))
         if when > number:
             raise RuntimeError(
                 f"an array of shape {array.shape} that this gradient needs was changed in place "
@@ -41,7 +41,7 @@ def check(number: float, captured: Iterable[Any]) -> None:
             )
 
 
-def _owner(array: Array) -> Any:
+def owner_of(array: Array) -> Any:
     """The array whose memory this one is a view of."""
     while is_array(getattr(array, "base", None)):
         array = array.base

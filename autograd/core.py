@@ -648,6 +648,10 @@ def captured(node: Node) -> list[Any]:
             stack.extend(value)
         elif isinstance(value, Mapping):
             stack.extend(value.values())
+        elif isinstance(value, functools.partial):
+            stack += [value.func, *value.args, *value.keywords.values()]
         elif hasattr(value, "__closure__") and not hasattr(value, "rules"):
-            stack.extend(cell.cell_contents for cell in value.__closure__ or ())
+            stack += [cell.cell_contents for cell in value.__closure__ or ()]
+        elif hasattr(value, "__self__"):  # a method, and what its object holds
+            stack += [value.__self__, *getattr(value.__self__, "__dict__", {}).values()]
     return list(found.values())

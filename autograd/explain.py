@@ -40,6 +40,7 @@ WIDTH = 80
 SOURCE_WIDTH = 88  # at which authors begin a new line of a docstring, less its indentation
 ORACLES = ("central differences", "complex step", "adjoint identity")
 SIZE = 1_000_000  # elements of the arguments that are timed, where an operation's samples scale
+TRIAL = 1_000  # elements of a first try
 PATIENCE = 2.0  # seconds that one run on these may take
 
 
@@ -299,17 +300,19 @@ class _LargeDraw(Draw):
 
 def _to_be_timed(op: Operation) -> Call:
     """A sample of a million elements, if a small trial says that time and memory allow it."""
-    few = SIZE // 1000
-    trial = op.samples(_LargeDraw(few))
-    values = flatten(op.function(*_moved(trial)[0], **trial[1]))[0]
-    linear = _size(trial) >= few and sum(map(numpy.size, values)) <= 8 * _size(trial)
-    if linear and 1000 * sum(_timed(op, trial, repeats=2)[:2]) < PATIENCE:
-        return op.samples(_LargeDraw(SIZE))
+    trial = op.samples(_LargeDraw(TRIAL))
+    args, kwargs = _moved(trial)
+    size = _size(trial)
+    results = _size(op.function(*args, **kwargs))
+    if size > 0.9 * TRIAL and results <= 8 * size:  # not so the outer product
+        seconds = sum(_timed(op, trial, repeats=2)[:2])
+        if seconds * SIZE / TRIAL < PATIENCE:
+            return op.samples(_LargeDraw(SIZE))
     return max((op.samples(Draw(seed)) for seed in range(10)), key=_size)
 
 
-def _size(arguments: Call) -> int:
-    return sum(x.size for x in flatten(arguments)[0] if is_array(x))
+def _size(structure: Any) -> int:
+    return sum(x.size for x in flatten(structure)[0] if is_array(x))
 
 
 def _timed(op: Operation, arguments: Call, repeats: int = 15) -> tuple[float, float, int]:

@@ -144,12 +144,12 @@ def retained(nodes: Iterable[Node]) -> dict[Node, tuple[int, int]]:
     leaves = [node.tensor() for node in nodes if isinstance(node, LeafNode) and node.tensor]
     for values in captured.values():  # a variable that only rules still know
         leaves += [x for x in values if isinstance(x, Tensor) and type(x.node) is LeafNode]
-    known = {id(changes._owner(leaf.data)) for leaf in leaves if leaf is not None}
+    known = {id(changes.owner_of(leaf.data)) for leaf in leaves if leaf is not None}
     result = {}
     for node in nodes:
         keeps = shares = 0
         arrays = (x.data if isinstance(x, Tensor) else x for x in captured[node])
-        owners = {id(owner): owner for owner in map(changes._owner, arrays)}
+        owners = {id(owner): owner for owner in map(changes.owner_of, arrays)}
         for key, owner in owners.items():
             if key in known:
                 shares += owner.nbytes

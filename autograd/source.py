@@ -21,6 +21,7 @@ from typing import Any
 
 from autograd.table import Operation, operations
 
+_ROW = ast.Assign | ast.AnnAssign
 _HOME = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -46,7 +47,7 @@ def source_of(op: Operation) -> Source:
     """The statements that make ``op``, in the order in which they are best read."""
     module = sys.modules[op.function.__module__]
     made = _statement(module, lambda statement: _makes(statement, module, op.function))
-    row = isinstance(made, ast.Assign)
+    row = isinstance(made, _ROW)
     forward = [_excerpt(module, made)] if made else []
     if row or made is None:
         forward.append(_of_function(op.function))
@@ -80,12 +81,16 @@ def _makes(statement: ast.stmt, module: ModuleType, function: Callable) -> bool:
     """Whether ``statement`` is what defines ``function``, as a function or as a row."""
     if isinstance(statement, ast.FunctionDef):
         return getattr(module, statement.name, None) is function
-    if not isinstance(statement, ast.Assign) or isinstance(statement.value, ast.Name):
-        return False
-    calls = [node for node in ast.walk(statement.value) if isinstance(node, ast.Call)]
-    names = [node.id for target in statement.targets for node in ast.walk(target)
+    if not isinstance(statement, _ROW) or not _holds(statement.value, ast.Call):
+        return False  # another name for it, perhaps
+    targets = getattr(statement, "targets", None) or [statement.target]  # type: ignore[union-attr]
+    names = [node.id for target in targets for node in ast.walk(target)
              if isinstance(node, ast.Name)]  # fmt: skip
-    return bool(calls) and any(getattr(module, name, None) is function for name in names)
+    return any(getattr(module, name, None) is function for name in names)
+
+
+def _holds(expression: ast.expr | None, kind: type[ast.AST]) -> bool:
+    return expression is not None and any(isinstance(x, kind) for x in ast.walk(expression))
 
 
 def _gives_rule(statement: ast.stmt, module: ModuleType, function: Callable) -> bool:
@@ -105,7 +110,7 @@ def _body(statement: ast.stmt) -> Iterator[ast.AST]:
     """What runs when the operation does: no decorators, samples, or makers of rows."""
     if isinstance(statement, ast.FunctionDef):
         yield from statement.body
-    elif isinstance(statement, ast.Assign | ast.Expr) and isinstance(statement.value, ast.Call):
+    elif isinstance(statement, _ROW | ast.Expr) and isinstance(statement.value, ast.Call):
         yield from statement.value.args
         yield from (keyword.value for keyword in statement.value.keywords)
 

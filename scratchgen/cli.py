@@ -105,6 +105,7 @@ def _train(args: Any, command: str) -> None:
     from rich.console import Console
 
     from autograd import backend
+    from autograd.backend.memory import keep_freed_memory
     from scratchgen.training.job import Job, train
 
     if args.backend not in backend.NAMES:
@@ -118,6 +119,7 @@ def _train(args: Any, command: str) -> None:
             raise UsageError(f"--{name} {value}: at least 1")
         if value is not None:
             changes.append(f"{name}={value}")
+    keep_freed_memory()
     job = Job(args.model, changes, args.seed, args.out, command)
     with backend.using(args.backend):
         train(job, Console())

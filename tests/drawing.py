@@ -23,7 +23,7 @@ class HypothesisDraw(Draw):
 def lay_out(x: numpy.ndarray, layout: str) -> numpy.ndarray:
     """The same values in another arrangement in memory."""
     if layout == "transposed":
-        return numpy.asfortranarray(x)
+        return numpy.asfortranarray(x) if x.ndim else x
     if layout == "strided":
         return numpy.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x
     if layout == "reversed":

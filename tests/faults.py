@@ -62,9 +62,9 @@ def negated_when_recorded(rule: Vjp) -> Vjp:
 FAULTS: tuple[Fault, ...] = (negated, scaled, shifted, ignored, detached, negated_when_recorded)
 
 
-def let_through(shape: tuple[int, ...]) -> Vjp:
-    """For a constant, whose gradient is none: the gradient of its own sum."""
-    return lambda g: xp.ones(shape, g.dtype)
+def let_through(rule: Vjp) -> Vjp:
+    """For a constant, which has no gradient: the gradient of its own sum."""
+    return rule
 
 
 def without_result(k: int, effect: list[bool]) -> Fault:
@@ -89,9 +89,7 @@ def planted(rules: Rules, argument: int, fault: Fault) -> Iterator[None]:
     before = dict(rules.makers), set(rules.constants), rules.for_all
     if argument in rules.constants:
         rules.constants.discard(argument)
-        rules.makers[argument] = lambda ans, *args, **kwargs: fault(
-            let_through(args[argument].shape)
-        )
+        rules.makers[argument] = lambda ans, *args, **kwargs: fault(_ones(args[argument].shape))
     elif rules.for_all is not None:
         rules.for_all = _one_of_all(rules.for_all, argument, fault)
     else:
@@ -105,6 +103,10 @@ def planted(rules: Rules, argument: int, fault: Fault) -> Iterator[None]:
         rules.makers.update(makers)
         rules.constants.clear()
         rules.constants.update(constants)
+
+
+def _ones(shape: tuple[int, ...]) -> Vjp:
+    return lambda g: xp.ones(shape, g.dtype)
 
 
 def _one_of_all(maker: Callable, argument: int, fault: Fault) -> Callable:

@@ -281,6 +281,38 @@ def test_a_gradient_has_its_inputs_dtype_where_dtypes_mix():
     assert (x.grad.dtype, y.grad.dtype) == ("float32", "float64")
 
 
+def test_a_gradient_given_in_another_dtype_is_cast_to_that_of_its_tensor():
+    x = Tensor(array(1.0, 2.0, dtype="float32"))
+    x.backward(array(1.0, 2.0, dtype="float64"))
+    assert x.grad.dtype == "float32"
+
+
+@pytest.mark.parametrize("wrap", ["closure", "partial", "method"])
+def test_what_a_rule_keeps_is_known_however_it_is_kept(wrap):
+    import functools
+
+    class Kept:
+        def __init__(self, x):
+            self.x = x
+
+        def rule(self, g):
+            return g * self.x
+
+    @primitive
+    def double(x):
+        return 2 * x
+
+    held = array(2.0, 2.0)
+    rules = {
+        "closure": lambda g: g * held,
+        "partial": functools.partial(lambda x, g: g * x, held),
+        "method": Kept(held).rule,
+    }
+    defvjp(double, lambda _, x: rules[wrap])
+    kept = captured(double(Tensor(array(1.0, 1.0))).node)
+    assert [id(value) for value in kept] == [id(held)]
+
+
 def test_float32_only_names_the_operation_that_gave_float64():
     x = Tensor(array(1.0, dtype="float32"))
     with float32_only():

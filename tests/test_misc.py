@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd.numpy as np
-from autograd import Tensor, grad
+from autograd import Tensor, builtins, elementwise_grad, grad
 from autograd.backend import asarray, to_numpy
 from autograd.misc import flatten
+from autograd.misc.fixed_points import fixed_point
 from autograd.misc.flatten import flatten_func
 from autograd.misc.optimizers import adam, rmsprop, sgd
 from autograd.structures import flatten as leaves_of
+from autograd.test_util import check_grads
 
 
 class Layer(NamedTuple):
@@ -142,3 +144,54 @@ def test_first_steps_are_those_of_the_equations():
     numpy.testing.assert_allclose(
         after(rmsprop, 1, step_size=0.1), -0.1 * host / numpy.sqrt(mean_square), 1e-6
     )
+
+
+# ---------------------------------------------------------------------------------- fixed points
+
+
+def root_by_descent(a):
+    """√a as the fixed point of the steps x − (x² − a) / 20."""
+    start = asarray(numpy.full(2, 5.0))
+
+    def largest_step(x, before):
+        return np.max(np.abs(x - before))
+
+    return fixed_point(lambda a: lambda x: x - 0.05 * (x * x - a), a, start, largest_step, 1e-13)
+
+
+def test_a_fixed_point_has_the_gradients_of_the_equation_it_solves():
+    a = numpy.array([2.0, 5.0])
+    numpy.testing.assert_allclose(to_numpy(root_by_descent(asarray(a))), numpy.sqrt(a))
+
+    def slope(a):
+        return elementwise_grad(root_by_descent)(a)
+
+    numpy.testing.assert_allclose(to_numpy(slope(asarray(a))), 0.5 / numpy.sqrt(a))
+    second = to_numpy(elementwise_grad(slope)(asarray(a)))
+    numpy.testing.assert_allclose(second, -0.25 / a**1.5)
+
+
+def test_a_fixed_point_of_a_structure_leaves_constants_alone():
+    x = asarray(numpy.array([0.3, -0.2]))
+
+    def solve(w):
+        parameters = {"w": w, "x": x}
+        start = asarray(numpy.zeros(2))
+        return fixed_point(
+            lambda p: lambda z: np.tanh(p["w"] * z + p["x"]),
+            parameters,
+            start,
+            lambda a, b: np.max(np.abs(a - b)),
+            1e-14,
+        )
+
+    check_grads(solve, order=1)(asarray(numpy.array([0.5, -0.4])))
+
+
+# ------------------------------------------------------------------------------------- containers
+
+
+def test_isinstance_looks_through_a_tensor():
+    x = Tensor(asarray(numpy.ones(2)))
+    assert builtins.isinstance(x, type(x.data)) and builtins.isinstance(x, Tensor)
+    assert not builtins.isinstance(x, dict) and builtins.isinstance({}, builtins.dict)

@@ -34,7 +34,6 @@ from typing import Any
 
 import numpy
 
-from autograd.backend import xp
 from autograd.core import defvjp
 from autograd.nn.conv_geometry import Geometry, Padding, Sides, each, geometry_of, pads
 from autograd.nn.conv_kernels import correlate, gather, scatter
@@ -135,7 +134,7 @@ def conv(
     """
     geometry = _geometry(x.shape, w.shape, stride, padding, dilation, taps)
     _check_bias(b, w.shape[-1])
-    return gather(x, _weight_of_taps(w, geometry), b, geometry)
+    return gather(x, _flat(w), b, geometry)
 
 
 @operation(
@@ -163,7 +162,7 @@ def conv_input_grad(
     """The transpose of x ↦ conv(x, w): (N, *out, C_out) -> ``x_shape`` = (N, *sides, C_in)."""
     geometry = _geometry(x_shape, w.shape, stride, padding, dilation, taps)
     _check_output(g.shape, x_shape, w.shape, geometry)
-    return scatter(g, _weight_of_taps(w, geometry), None, geometry)
+    return scatter(g, _flat(w), None, geometry)
 
 
 @operation(
@@ -191,12 +190,7 @@ def conv_weight_grad(
     """Gradient of ⟨conv(x, w), g⟩ with respect to w, of ``w_shape`` = (*kernel, C_in, C_out)."""
     geometry = _geometry(x.shape, w_shape, stride, padding, dilation, taps)
     _check_output(g.shape, x.shape, w_shape, geometry)
-    found = correlate(x, g, geometry)
-    if taps is None:
-        return found.reshape(w_shape)
-    w = xp.zeros((numpy.prod(w_shape[:-2]).item(), *w_shape[-2:]), found.dtype)
-    w[geometry.tap_numbers] = found
-    return w.reshape(w_shape)
+    return correlate(x, g, geometry).reshape(w_shape)
 
 
 def _conv_to_input(_, x, w, b=None, **options):
@@ -288,7 +282,7 @@ def conv_transpose(
             f"input {x.shape}, weight {w.shape}"
         )
     _check_bias(b, w.shape[-2])
-    return scatter(x, _weight_of_taps(w, geometry), b, geometry)
+    return scatter(x, _flat(w), b, geometry)
 
 
 def _transposed_sides(
@@ -364,7 +358,6 @@ def _check_bias(b: Any, channels: int) -> None:
         raise ValueError(f"bias is {b.shape}, and must be ({channels},)")
 
 
-def _weight_of_taps(w: Any, geometry: Geometry) -> Any:
-    """The weights that count: (taps, C_in, C_out)."""
-    flat = w.reshape(-1, *w.shape[-2:])
-    return flat if len(geometry.taps) == len(flat) else flat[geometry.tap_numbers]
+def _flat(w: Any) -> Any:
+    """(*kernel, C_in, C_out) -> (positions, C_in, C_out)."""
+    return w.reshape(-1, *w.shape[-2:])

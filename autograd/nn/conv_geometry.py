@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -16,86 +17,114 @@ Index = tuple[slice, ...]
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 
+class Box(NamedTuple):
+    """A rectangle of taps. All of a kernel's is one box, but a mask may leave several."""
+
+    positions: tuple[range, ...]  # in the kernel, for each spatial dimension
+    offsets: tuple[range, ...]  # from stride · (output position) to the input position read there
+
+    @property
+    def shape(self) -> Sides:
+        return tuple(map(len, self.offsets))
+
+
 @dataclass(frozen=True)
 class Geometry:
-    """Which inputs each output reads. All tuples have one entry for each spatial dimension.
+    """Output position o reads, through a tap, the input position stride·o + offset of the tap.
 
-    Output position o reads, through each tap t, input position stride·o + dilation·t − before.
+    What lies outside of the input is zero. All tuples have an entry for each spatial dimension.
     """
 
     sides: Sides  # of the input
     out: Sides  # of the output
     kernel: Sides
     stride: Sides
-    dilation: Sides
-    before: Sides  # zeros in front of the input
-    after: Sides  # and behind it
-    taps: tuple[Sides, ...]  # the positions in the kernel that count, in order
+    boxes: tuple[Box, ...]
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """Which tap of the flattened kernel is read first, second, and so on."""
+        shape = self.kernel
+        scales = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        taps = (tap for box in self.boxes for tap in itertools.product(*box.positions))
+        return [sum(t * scale for t, scale in zip(tap, scales, strict=True)) for tap in taps]
+
+    @cached_property
+    def before(self) -> Sides:
+        """How many zeros are read in front of the input."""
+        lowest = [min(box.offsets[i][0] for box in self.boxes) for i in range(len(self.sides))]
+        return tuple(max(0, -low) for low in lowest)
 
     @cached_property
     def padded(self) -> Sides:
-        return _sums(self.before, self.sides, self.after)
-
-    @cached_property
-    def is_padded(self) -> bool:
-        return self.padded != self.sides
+        """The sides of the input and of all zeros that are read around it."""
+        found = []
+        for i, side in enumerate(self.sides):
+            highest = max(box.offsets[i][-1] for box in self.boxes)
+            end = self.stride[i] * (self.out[i] - 1) + highest + 1
+            found.append(self.before[i] + max(side, end))
+        return tuple(found)
 
     @cached_property
     def inside(self) -> Index:
-        """Where the input lies within the padded input (N, *padded, C)."""
+        """Where the input lies within the padded input."""
         pairs = zip(self.before, self.sides, strict=True)
         return (slice(None), *(slice(start, start + side) for start, side in pairs))
 
     @cached_property
     def windows(self) -> list[Index]:
-        """What each tap reads of the padded input, over all output positions."""
-        return [(slice(None), *map(self._along, range(len(tap)), tap)) for tap in self.taps]
+        """What each tap reads of the padded input, for all output positions."""
+        taps = (tap for box in self.boxes for tap in itertools.product(*box.offsets))
+        return [(slice(None), *map(self._along, range(len(tap)), tap)) for tap in taps]
 
-    def _along(self, i: int, position: int) -> slice:
-        start = self.dilation[i] * position
+    def _along(self, i: int, offset: int) -> slice:
+        start = self.before[i] + offset
         return slice(start, start + self.stride[i] * (self.out[i] - 1) + 1, self.stride[i])
 
     @cached_property
     def is_pointwise(self) -> bool:
-        """Whether each output reads one input, its own, as in a 1×1 convolution."""
-        return len(self.taps) == 1 and self.sides == self.out and not self.is_padded
+        """Whether each output reads just the input at its own position."""
+        return self.sides == self.out == self.padded and len(self.numbers) == 1
 
     @cached_property
-    def tap_numbers(self) -> list[int]:
-        """The taps' places in the flattened kernel."""
-        weights = [1]
-        for side in reversed(self.kernel[1:]):
-            weights.insert(0, weights[0] * side)
-        return [
-            sum(t * weight for t, weight in zip(tap, weights, strict=True)) for tap in self.taps
-        ]
+    def transposed(self) -> list[tuple[Index, Geometry | None]]:
+        """The input gradient as convolutions of ȳ, one for each residue r of positions mod stride.
 
-    @cached_property
-    def transposed(self) -> Geometry | None:
-        """That of the input gradient, if it is a convolution of ȳ; None if it is not.
-
-        Input i was read by output o = i + before − dilation·t if the stride is one. So x̄ is a
-        convolution of ȳ with the taps in opposite order, t′ = kernel − 1 − t, and with
-        dilation·(kernel − 1) − before zeros in front, if that is not negative.
+        Input i = stride·q + r was read at o through the taps of offset ≡ r, with
+        o = (i − offset) / stride = q + (r − offset) / stride. So the gradients of all inputs of
+        residue r are a convolution of ȳ with stride one. None: nobody reads them.
         """
-        reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
-        before = tuple(r - b for r, b in zip(reach, self.before, strict=True))
-        after = tuple(r - a for r, a in zip(reach, self.after, strict=True))
-        if max(self.stride) > 1 or min(*before, *after) < 0:
-            return None
-        flipped = (
-            tuple(k - 1 - t for k, t in zip(self.kernel, tap, strict=True)) for tap in self.taps
-        )
-        return Geometry(
-            self.out,
-            self.sides,
-            self.kernel,
-            self.stride,
-            self.dilation,
-            before,
-            after,
-            tuple(flipped),
-        )
+        found = []
+        for residues in itertools.product(*map(range, self.stride)):
+            index = [slice(r, None, s) for r, s in zip(residues, self.stride, strict=True)]
+            sides = [len(range(side)[part]) for side, part in zip(self.sides, index, strict=True)]
+            boxes = [box for box in self._boxes_of(residues) if all(box.shape)]
+            geometry = Geometry(
+                self.out, tuple(sides), self.kernel, (1,) * len(sides), tuple(boxes)
+            )
+            found.append(((slice(None), *index), geometry if boxes and all(sides) else None))
+        return found
+
+    def _boxes_of(self, residues: Sides) -> Iterator[Box]:
+        for box in self.boxes:
+            positions, offsets = [], []
+            for r, s, ts, os in zip(residues, self.stride, *box, strict=True):
+                mine = [i for i, offset in enumerate(os) if (offset - r) % s == 0]
+                part = as_range(mine[::-1])  # as offsets are subtracted, their order is reversed
+                positions.append(as_range([ts[i] for i in part]))
+                offsets.append(as_range([(r - os[i]) // s for i in part]))
+            yield Box(tuple(positions), tuple(offsets))
+
+
+def as_range(values: Sequence[int]) -> range:
+    """Equally spaced integers as a range."""
+    if len(values) < 2:
+        return range(values[0], values[0] + 1) if values else range(0)
+    step = values[1] - values[0]
+    return range(values[0], values[-1] + step, step)
+
+
+# ------------------------------------------------------------------------------------- options
 
 
 def geometry_of(
@@ -114,7 +143,8 @@ def geometry_of(
             f"stride {stride}, dilation {dilation} and kernel {kernel} must be positive"
         )
     before, after = pads(padding, kernel, dilations)
-    return _geometry(sides, kernel, strides, dilations, before, after, _positions(taps, kernel))
+    mask = None if taps is None else _as_tuples(taps, kernel)
+    return _geometry(sides, kernel, strides, dilations, before, after, mask)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -125,25 +155,64 @@ def _geometry(
     dilation: Sides,
     before: Sides,
     after: Sides,
-    taps: tuple[Sides, ...],
+    mask: tuple | None,
 ) -> Geometry:
     reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
-    padded = _sums(before, sides, after)
+    padded = tuple(map(sum, zip(before, sides, after, strict=True)))
     if any(side < r for side, r in zip(padded, reach, strict=True)):
         raise ValueError(
             f"a kernel of {kernel} with dilation {dilation} reaches over {reach} positions, the "
             f"input has only {sides}, and {padded} with its padding; pad more, or use less"
         )
     out = tuple((side - r) // s + 1 for side, r, s in zip(padded, reach, stride, strict=True))
-    return Geometry(sides, out, kernel, stride, dilation, before, after, taps)
+    boxes = []
+    for positions in _rectangles(kernel, mask):
+        ranges = zip(positions, dilation, before, strict=True)
+        offsets = (range(d * t.start - b, d * (t.stop - 1) - b + 1, d) for t, d, b in ranges)
+        boxes.append(Box(positions, tuple(offsets)))
+    return Geometry(sides, out, kernel, stride, tuple(boxes))
 
 
-def _sums(*sides: Sides) -> Sides:
-    return tuple(map(sum, zip(*sides, strict=True)))
+def _rectangles(kernel: Sides, mask: tuple | None) -> list[tuple[range, ...]]:
+    """The positions in the kernel that count, in as few rectangles as a scan by rows finds."""
+    if mask is None:
+        return [tuple(map(range, kernel))]
+    found: list[tuple[range, ...]] = []
+    kept = numpy.array(mask)
+    for row in itertools.product(*map(range, kernel[:-1])):
+        for counts, run in itertools.groupby(range(kernel[-1]), lambda i: kept[(*row, i)]):  # noqa: B023
+            if not counts:
+                continue
+            ranges = (*(range(i, i + 1) for i in row), as_range(list(run)))
+            joined = _joined(found[-1], ranges) if found and row else None
+            found[-1:] = [joined] if joined else [*found[-1:], ranges]
+    return found
+
+
+def _joined(above: tuple[range, ...], row: tuple[range, ...]) -> tuple[range, ...] | None:
+    """A rectangle and the row right below it as one, if it has the same width."""
+    if (*above[:-2], above[-1]) != (*row[:-2], row[-1]) or above[-2].stop != row[-2].start:
+        return None
+    return (*row[:-2], range(above[-2].start, row[-2].stop), row[-1])
+
+
+def _as_tuples(taps: Any, kernel: Sides) -> tuple:
+    """A mask in a form that can be looked up."""
+    mask = numpy.asarray(taps)
+    if mask.shape != kernel or mask.dtype != bool or not mask.any():
+        raise ValueError(
+            f"taps must be a boolean mask of the kernel's shape {kernel} that leaves some; "
+            f"this one is {mask.dtype} {mask.shape} and leaves {numpy.count_nonzero(mask)}"
+        )
+
+    def tuples(nested: Any) -> Any:
+        return tuple(map(tuples, nested)) if isinstance(nested, list) else nested
+
+    return tuples(mask.tolist())
 
 
 def each(value: int | Sequence[int], dims: int, name: str) -> Sides:
-    """One number for each dimension."""
+    """One number for each spatial dimension."""
     values = (value,) * dims if isinstance(value, int) else tuple(value)
     if len(values) != dims:
         raise ValueError(f"{name} {value!r} must be a number, or one for each of {dims} dimensions")
@@ -151,12 +220,12 @@ def each(value: int | Sequence[int], dims: int, name: str) -> Sides:
 
 
 def pads(padding: Padding, kernel: Sides, dilation: Sides) -> tuple[Sides, Sides]:
-    """Zeros in front and behind, for each dimension."""
+    """How many zeros in front and behind, for each dimension."""
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if isinstance(padding, str):
         return _named_pads(padding, reach)
-    each: Iterable = [padding] * len(reach) if isinstance(padding, int) else padding
-    pairs = [(pad, pad) if isinstance(pad, int) else tuple(pad) for pad in each]
+    given: Iterable = [padding] * len(reach) if isinstance(padding, int) else padding
+    pairs = [(pad, pad) if isinstance(pad, int) else tuple(pad) for pad in given]
     if len(pairs) != len(reach) or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ValueError(
             f"padding {padding!r} must be a number, or for each of {len(reach)} dimensions a "
@@ -177,17 +246,3 @@ def _named_pads(padding: str, reach: list[int]) -> tuple[Sides, Sides]:
         f"padding {padding!r} over {len(reach)} dimensions: there are 'valid', 'same', "
         "'causal' (over one dimension), numbers and pairs"
     )
-
-
-def _positions(taps: Any, kernel: Sides) -> tuple[Sides, ...]:
-    """The positions in the kernel that count."""
-    every = itertools.product(*map(range, kernel))
-    if taps is None:
-        return tuple(every)
-    mask = numpy.asarray(taps)
-    if mask.shape != kernel or mask.dtype != bool or not mask.any():
-        raise ValueError(
-            f"taps must be a boolean mask of the kernel's shape {kernel} that leaves some; "
-            f"this one is {mask.dtype} {mask.shape} and leaves {numpy.count_nonzero(mask)}"
-        )
-    return tuple(itertools.compress(every, mask.ravel().tolist()))

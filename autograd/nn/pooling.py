@@ -68,7 +68,7 @@ def windows(x: Any, window: Numbers, stride: Numbers | None = None) -> Any:
     out = ⌊(side − window) / stride⌋ + 1.
     """
     geometry = _geometry(x.shape, window, stride)
-    y = xp.empty((len(x), *geometry.out, len(geometry.taps), x.shape[-1]), x.dtype)
+    y = xp.empty((len(x), *geometry.out, len(geometry.numbers), x.shape[-1]), x.dtype)
     for i, read in enumerate(geometry.windows):
         y[..., i, :] = x[read]
     return y
@@ -77,7 +77,7 @@ def windows(x: Any, window: Numbers, stride: Numbers | None = None) -> Any:
 def _transpose_samples(d: Draw) -> Call:
     (x, window, stride), _ = _drawn(d)
     geometry = _geometry(x.shape, window, stride)
-    g = d.array((len(x), *geometry.out, len(geometry.taps), x.shape[-1]))
+    g = d.array((len(x), *geometry.out, len(geometry.numbers), x.shape[-1]))
     return call(g, x.shape, window, stride)
 
 
@@ -92,7 +92,7 @@ def windows_transpose(
 ) -> Any:
     """The transpose of :func:`windows`: each value added to where it was seen."""
     geometry = _geometry(x_shape, window, stride)
-    expected = (x_shape[0], *geometry.out, len(geometry.taps), x_shape[-1])
+    expected = (x_shape[0], *geometry.out, len(geometry.numbers), x_shape[-1])
     if y.shape != expected:
         raise ValueError(f"the windows of {tuple(x_shape)} are {expected}, not {y.shape}")
     x = xp.zeros(x_shape, y.dtype)

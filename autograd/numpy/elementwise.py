@@ -101,7 +101,7 @@ divide = _binary("divide", r"y = x_1 / x_2", (_REAL, _POSITIVE),
     lambda _, x1, x2: lambda g: g / x2,
     lambda y, x1, x2: lambda g: -g * y / x2)
 power = _binary("power", r"y = x_1^{x_2}", (_POSITIVE, _REAL), _power_base, _power_exponent)
-mod = _binary("mod", r"y = x_1 - \lfloor x_1 / x_2 \rfloor x_2", ((0.1, 0.3), (0.5, 2.0)),
+mod = _binary("mod", r"y = x_1 - \lfloor x_1 / x_2 \rfloor x_2", ((1.6, 1.9), (0.65, 0.75)),
     lambda _, x1, x2: _same,
     lambda _, x1, x2: lambda g: -g * floor_divide(x1, x2), analytic=False)
 floor_divide = _binary("floor_divide", r"y = \lfloor x_1 / x_2 \rfloor", ((0.1, 0.3), (0.5, 2.0)),

@@ -50,7 +50,7 @@ def module_getattr(
         return function
 
     def __getattr__(name: str) -> Any:  # noqa: N807 (it becomes a module's)
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         value = getattr(get_module(), name)
         if isinstance(value, type) or not callable(value):

@@ -12,10 +12,7 @@ from scratchgen.nn.module import Module
 
 
 class Dense(Module):
-    """y = x W + b over the last axis: (…, inputs) → (…, outputs).
-
-    On images, whose channels come last, this is a convolution with a 1 × 1 kernel.
-    """
+    """y = x W + b over the last axis: (…, inputs) → (…, outputs)."""
 
     def __init__(self, inputs: int, outputs: int, rng: Any, init: Callable = he_normal) -> None:
         self.weight = Tensor(init(rng, (inputs, outputs), fan_in=inputs, fan_out=outputs))

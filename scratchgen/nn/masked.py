@@ -20,7 +20,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
-from autograd.nn.conv import conv
+from autograd.nn import conv
 from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
 
@@ -56,15 +56,15 @@ class MaskedConv(Module):
         return self.weight.shape[0] // 2
 
     def __call__(self, x: Any) -> Any:
-        return conv(x, self.weight, self.bias, padding=self.padding, taps=self.mask)
+        return conv(x, self.weight, self.bias, padding="same", taps=self.mask)
 
     def at(self, padded: Any, row: int, column: int) -> Any:
-        """The output at one pixel alone: (N, H + 2p, W + 2p, C) → (N, D).
+        """The output at one pixel alone, as an image of that pixel: (N, 1, 1, D).
 
-        ``padded`` is the input with its zeros around it, p = ``padding``.
+        ``padded``, (N, H + 2p, W + 2p, C), is the input with its zeros around it, p = ``padding``.
         """
         size, _, channels, outputs = self.weight.shape
         patch = padded[:, row : row + size, column : column + size]
         x = patch.reshape(len(patch), -1)[:, : self.kept * channels]
         w = self.weight.reshape(-1, outputs)[: self.kept * channels]
-        return np.matmul(x, w) + self.bias
+        return (np.matmul(x, w) + self.bias).reshape(-1, 1, 1, outputs)

@@ -38,13 +38,13 @@ class ProgressBar:
         self._bar.stop()
 
     def steps(self, step: int, epoch: int, nats: float, images_per_second: float) -> None:
-        bits = bits_per_dimension(nats, self._dimensions)
-        loss = f"{nats:.1f} nats, {bits:.2f} bits/dim{self._validation}, {images_per_second:,.0f}/s"
-        self._bar.update(self._task, completed=step, epoch=f"{epoch}/{self._epochs}", loss=loss)
+        self._bar.update(self._task, completed=step, epoch=f"{epoch}/{self._epochs}")
+        self._show(nats, images_per_second)
 
     def epoch(self, record: dict[str, Any]) -> None:
         nats = record["validation_nats"]
-        self._validation = f", validation {nats:.1f}"
+        self._validation = f"validation {nats:.1f}, "
+        self._show(record["train_nats"], record["images_per_second"])
         if not self._console.is_terminal:
             bits = record["validation_bits_per_dimension"]
             self._console.print(
@@ -55,3 +55,8 @@ class ProgressBar:
                 soft_wrap=True,
                 markup=False,
             )
+
+    def _show(self, nats: float, images_per_second: float) -> None:
+        bits = bits_per_dimension(nats, self._dimensions)
+        text = f"{nats:.1f} nats, {bits:.2f} bits/dim, {self._validation}"
+        self._bar.update(self._task, loss=f"{text}{images_per_second:,.0f} img/s")

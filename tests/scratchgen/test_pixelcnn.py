@@ -68,10 +68,11 @@ def test_a_pixel_depends_on_no_pixel_from_itself_on(rng):
             assert moved[place + 1 :].any() or place == 19
 
 
-def test_the_receptive_field_is_that_of_theory_blind_spot_included():
+@pytest.mark.parametrize("first_size", [3, 5])
+def test_the_receptive_field_is_that_of_theory_blind_spot_included(first_size):
     side, blocks = 9, 2
-    layers = blocks + 1  # of 3 × 3, the first with mask A
-    model = make(side, side, blocks=blocks)
+    first = first_size // 2  # rows and columns that the first layer, with mask A, reaches
+    model = make(side, side, blocks=blocks, first_size=first_size)
     for x in model.parameters().values():
         x[...] = np.abs(x.data)  # so every ReLU is open and no two paths cancel
     embedded = numpy.random.default_rng(0).uniform(0.5, 1, (1, side, side, 3))
@@ -82,9 +83,25 @@ def test_the_receptive_field_is_that_of_theory_blind_spot_included():
         expected = numpy.zeros((side, side), bool)
         for i, j in itertools.product(range(row + 1), range(side)):
             up, right = row - i, j - column
-            limit = up if up else -1  # one column to the right for each row up: the blind spot
-            expected[i, j] = up <= layers and -layers <= right <= limit
+            # the first row up may be the first layer's; each further one is one column to the right
+            limit = first + min(up - 1, blocks) if up else -1  # beyond it: the blind spot
+            reach = first + blocks
+            expected[i, j] = up <= reach and -reach <= right <= limit
         numpy.testing.assert_array_equal(seen, expected, f"of the pixel {row, column}")
+
+
+def test_the_layers_after_the_first_see_the_pixel_itself():
+    # the receptive field of the whole cannot tell: the residual connections see it in any case
+    model = make(4, 4)
+    for x in model.parameters().values():
+        x[...] = np.abs(x.data)
+    for block in model.blocks:
+        h = Tensor(backend.asarray(numpy.ones((1, 4, 4, 8))))
+        np.sum((block(h, lambda conv, x: conv(x), 0.0, None) - h)[0, 2, 2]).backward()
+        seen = backend.to_numpy(h.grad)[0].any(-1)
+        expected = numpy.zeros((4, 4), bool)
+        expected[1, 1:4] = expected[2, 1:3] = True
+        numpy.testing.assert_array_equal(seen, expected)
 
 
 def test_the_blind_spot_leaves_the_density_unchanged(rng):

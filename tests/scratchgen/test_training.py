@@ -14,7 +14,7 @@ from scratchgen.config import override
 from scratchgen.data import digits
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
-from scratchgen.training import checkpoint, job, presets
+from scratchgen.training import checkpoint, job, presets, trainer
 from scratchgen.training.evaluation import mean_nats
 from scratchgen.training.pictures import save_grid
 from scratchgen.training.run_folder import RunFolder
@@ -87,6 +87,18 @@ def test_the_output_ends_with_the_test_figure_and_the_picture(run):
     assert samples == f"samples: {folder.path / 'samples' / 'final.png'}"
     assert where == f"run folder: {folder.path}"
     assert imread(folder.path / "samples" / "final.png").shape == (8 * 51 + 3, 8 * 51 + 3, 4)
+
+
+def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path, monkeypatch):
+    figures = iter([90.0, 80.0, 85.0])
+    monkeypatch.setattr(trainer, "mean_nats", lambda model, images: next(figures))
+    three, _ = train(tmp_path / "three", "epochs=3")
+    figures = iter([90.0, 80.0])
+    two, output = train(tmp_path / "two", "epochs=2")
+    assert three.checkpoint.read_bytes() == two.checkpoint.read_bytes()
+    assert lines(three)[-1] == lines(two)[-1], "the test figure is of the best weights"
+    assert "weights of epoch 2" in output
+    assert [record["best_epoch"] for record in lines(three)[:-1]] == [1, 2, 2]
 
 
 def test_steps_stop_in_the_middle_of_an_epoch_and_still_validate(tmp_path):

@@ -13,11 +13,14 @@ from autograd import numpy as np
 from autograd.numpy.linalg import cholesky, solve_triangular
 
 
-def logpdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
+def logpdf(x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
     """−½ (x − µ)ᵀ Σ⁻¹ (x − µ) − ½ log |2πΣ|: the logarithm of the density, in nats, (...).
 
-    By a Cholesky factor, without an inverse. Raises LinAlgError if Σ is not positive definite.
+    By a Cholesky factor, without an inverse. Raises LinAlgError if Σ is not positive definite, and
+    ValueError if ``allow_singular``, of SciPy's signature, is true.
     """
+    if allow_singular:
+        raise ValueError("multivariate_normal: a singular covariance has no density here")
     centred = x if mean is None else x - mean
     n = centred.shape[-1]
     root = cholesky(_matrix(cov, n, centred.dtype))
@@ -27,9 +30,9 @@ def logpdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
     return -0.5 * squares - _log_det(root) - 0.5 * n * math.log(2 * math.pi)
 
 
-def pdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
+def pdf(x: Any, mean: Any = None, cov: Any = 1.0, allow_singular: bool = False) -> Any:
     """The density: (...)."""
-    return np.exp(logpdf(x, mean, cov))
+    return np.exp(logpdf(x, mean, cov, allow_singular))
 
 
 def entropy(mean: Any = None, cov: Any = 1.0) -> Any:

@@ -12,10 +12,10 @@ logits of all of them at once. Its convolutions are masked (§3.4, :mod:`scratch
 that what it says about a pixel depends on earlier pixels only: training is parallel over pixels,
 and sampling goes one pixel at a time.
 
-A stack of such convolutions does not see all of the earlier pixels. With 3 × 3 kernels each layer
-reaches one row up and one column to the right, so from row r − k at most the columns up to c + k
-reach the pixel (r, c). Those further to the right are the *blind spot*, which the gated PixelCNN
-removes.
+A stack of such convolutions does not see all of the earlier pixels. With 3 × 3 kernels a layer that
+reaches one row up reaches one column to the right, so from row r − k at most the columns up to
+c + k reach the pixel (r, c). Those further to the right are the *blind spot*, which the gated
+PixelCNN removes. (A larger first kernel, of side 2s + 1, moves it s − 1 columns to the right.)
 
 Here images have one channel, of ``levels`` grey levels.
 """
@@ -32,7 +32,7 @@ from autograd import no_grad
 from autograd.nn import dropout, relu
 from scratchgen.config import require
 from scratchgen.distributions import categorical
-from scratchgen.nn import Dense, MaskedConv, Module
+from scratchgen.nn import Conv, MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, zeros
 
 # -------------------------------------------------------------------------------- configuration
@@ -48,7 +48,7 @@ class PixelCNNConfig:
     channels: int = 64
     """Features of a pixel between blocks; 2h in the paper."""
     blocks: int = 6
-    first_size: int = 7
+    first_size: int = 5
     """Side of the first layer's kernel, which has mask A."""
     dropout: float = 0.3
     """Rate of the features of each block that are dropped in training."""
@@ -77,9 +77,9 @@ class ResidualBlock(Module):
     """
 
     def __init__(self, channels: int, rng: Any) -> None:
-        self.squeeze = Dense(channels, channels // 2, rng)
+        self.squeeze = Conv(channels, channels // 2, 1, rng)
         self.conv = MaskedConv(channels // 2, channels // 2, 3, "B", rng)
-        self.expand = Dense(channels // 2, channels, rng, zeros)
+        self.expand = Conv(channels // 2, channels, 1, rng, zeros)
 
     def __call__(self, h: Any, apply: Apply, rate: float, rng: Any) -> Any:
         f = self.squeeze(relu(h))
@@ -97,8 +97,8 @@ class PixelCNN(Module):
         channels = config.channels
         self.first = MaskedConv(3, channels, config.first_size, "A", rng)
         self.blocks = [ResidualBlock(channels, rng) for _ in range(config.blocks)]
-        self.hidden = Dense(channels, channels, rng)
-        self.output = Dense(channels, config.levels, rng, glorot_normal)
+        self.hidden = Conv(channels, channels, 1, rng)
+        self.output = Conv(channels, config.levels, 1, rng, glorot_normal)
 
     def embed(self, x: Any) -> Any:
         """What the network sees of an image: (N, H, W, 1) → (N, H, W, 3).
@@ -128,7 +128,7 @@ class PixelCNN(Module):
         return self.after_first(self.first(embedded), _to_image, rng)
 
     def after_first(self, h: Any, apply: Apply, rng: Any = None) -> Any:
-        """The rest of the network from the first layer's output: (…, channels) → (…, levels)."""
+        """The rest of the network, from the first layer's output to the logits."""
         for block in self.blocks:
             h = block(h, apply, self.config.dropout, rng)
         return self.output(relu(self.hidden(relu(h))))
@@ -194,7 +194,7 @@ class _Naive:
         self.image = np.zeros((n, model.config.height, model.config.width, 1), int)
 
     def logits(self, row: int, column: int) -> Any:
-        """Of the pixel (row, column) given those before it: (N, levels)."""
+        """Logits (N, levels) of the pixel (row, column) given those before it."""
         return self.model.network(self.model.embed(self.image))[:, row, column]
 
     def put(self, row: int, column: int, level: Any) -> None:
@@ -210,16 +210,16 @@ class _Cached(_Naive):
         self._inputs = {model.first: _padded(model.embed(self.image), model.first.padding)}
 
     def logits(self, row: int, column: int) -> Any:
-        def apply(conv: MaskedConv, x: Any) -> Any:  # x, (N, C), is the input at this pixel
+        def apply(conv: MaskedConv, x: Any) -> Any:  # x, (N, 1, 1, C), is the input at this pixel
             if conv not in self._inputs:
                 shape = (*self.image.shape[:-1], x.shape[-1])
                 self._inputs[conv] = _padded(np.zeros(shape, x.dtype), conv.padding)
-            self._inputs[conv][:, conv.padding + row, conv.padding + column] = x
+            self._inputs[conv][:, conv.padding + row, conv.padding + column] = x[:, 0, 0]
             return conv.at(self._inputs[conv], row, column)
 
         first = self.model.first
         h = first.at(self._inputs[first], row, column)  # mask A: it does not see the pixel itself
-        return self.model.after_first(h, apply)
+        return self.model.after_first(h, apply)[:, 0, 0]
 
     def put(self, row: int, column: int, level: Any) -> None:
         super().put(row, column, level)

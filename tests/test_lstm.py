@@ -1,0 +1,249 @@
+"""The LSTM: the fused operations against their definition, themselves, and PyTorch."""
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import autograd.numpy as np
+from autograd import Tensor, backend, core, grad, no_grad
+from autograd.nn.lstm import lstm, lstm_cell, lstm_cell_definition, lstm_definition
+from autograd.test_util import check_grads
+
+
+def host(x):
+    return backend.to_numpy(x.data if isinstance(x, Tensor) else x)
+
+
+def arguments(n, steps, channels, hidden, seed=0, dtype=float, scale=1.0):
+    """x, h0, c0, w_x, w_h, b on the current backend."""
+    rng = numpy.random.default_rng(seed)
+    shapes = [
+        (n, steps, channels),
+        (n, hidden),
+        (n, hidden),
+        (channels, 4 * hidden),
+        (hidden, 4 * hidden),
+        (4 * hidden,),
+    ]
+    return [backend.asarray((scale * rng.normal(size=shape)).astype(dtype)) for shape in shapes]
+
+
+def one_step(args):
+    return [args[0][:, 0], *args[1:]]
+
+
+def loss(outputs, weights):
+    """A number that all outputs enter, each element with a weight of its own."""
+    return sum((np.sum(y * y * w) for y, w in zip(outputs, weights, strict=True)), 0.0)
+
+
+def gradients(function, args, seed=1):
+    """Outputs of the function, and the gradients of :func:`loss` with respect to ``args``."""
+    rng = numpy.random.default_rng(seed)
+    variables = [Tensor(a) for a in args]
+    outputs = function(*variables)
+    weights = [backend.asarray(rng.normal(size=y.shape).astype(y.dtype)) for y in outputs]
+    loss(outputs, weights).backward()
+    return [host(y) for y in outputs], [host(v.grad) for v in variables]
+
+
+sizes = st.tuples(st.integers(1, 20), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
+
+
+@given(sizes, st.integers(0, 99), st.sampled_from([0.3, 1.0, 5.0]))
+def test_sequence_equals_its_definition_with_all_gradients(size, seed, scale):
+    args = arguments(*size, seed=seed, scale=scale)
+    outputs, found = gradients(lstm, args)
+    expected_outputs, expected = gradients(lstm_definition, args)
+    for a, b in zip(outputs + found, expected_outputs + expected, strict=True):
+        numpy.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * max(1.0, abs(b).max()))
+
+
+@given(sizes, st.integers(0, 99), st.sampled_from([0.3, 1.0, 5.0]))
+def test_cell_equals_its_definition_with_all_gradients(size, seed, scale):
+    args = one_step(arguments(*size, seed=seed, scale=scale))
+    outputs, found = gradients(lstm_cell, args)
+    expected_outputs, expected = gradients(lstm_cell_definition, args)
+    for a, b in zip(outputs + found, expected_outputs + expected, strict=True):
+        numpy.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * max(1.0, abs(b).max()))
+
+
+@given(sizes)
+def test_cell_applied_step_by_step_equals_the_sequence(size):
+    x, h, c, w_x, w_h, b = arguments(*size)
+    hs, h_last, c_last = lstm(x, h, c, w_x, w_h, b)
+    for t in range(size[1]):
+        h, c = lstm_cell(x[:, t], h, c, w_x, w_h, b)
+        numpy.testing.assert_allclose(host(hs[:, t]), host(h), rtol=1e-12, atol=1e-13)
+    numpy.testing.assert_array_equal(host(h_last), host(hs[:, -1]))
+    numpy.testing.assert_allclose(host(c_last), host(c), rtol=1e-12, atol=1e-13)
+
+
+@given(st.integers(1, 5))
+def test_two_halves_equal_the_whole_sequence(cut):
+    x, *rest = arguments(3, 6, 2, 4)
+    whole, *ends = lstm(x, *rest)
+    first, h, c = lstm(x[:, :cut], *rest)
+    second, *same = lstm(x[:, cut:], h, c, *rest[2:])
+    numpy.testing.assert_allclose(
+        numpy.concatenate([host(first), host(second)], 1), host(whole), rtol=1e-12
+    )
+    for a, b in zip(same, ends, strict=True):
+        numpy.testing.assert_allclose(host(a), host(b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_first_and_second_derivatives_agree_with_the_oracles(n):
+    args = arguments(n, 3, 2, 2)
+    check_grads(lstm, order=2)(*args)
+    check_grads(lstm_cell, order=2)(*one_step(args))
+
+
+@pytest.mark.parametrize("wanted", range(6))
+def test_each_gradient_alone_is_the_same_as_with_the_others(wanted):
+    args = arguments(17, 4, 3, 2)
+    _, together = gradients(lstm, args)
+    weights = numpy.random.default_rng(1)
+    outputs = lstm(*args)
+    weights = [backend.asarray(weights.normal(size=y.shape)) for y in outputs]
+
+    def of_one(value):
+        new = list(args)
+        new[wanted] = value
+        return loss(lstm(*new), weights)
+
+    numpy.testing.assert_allclose(
+        host(grad(of_one)(args[wanted])), together[wanted], rtol=1e-12, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("used", range(3))
+def test_each_output_alone_gives_the_gradient_of_the_definition(used):
+    args = arguments(4, 3, 2, 3)
+
+    def of_weights(function):
+        return grad(lambda w_h: np.sum(function(*args[:4], w_h, args[5])[used]))(args[4])
+
+    numpy.testing.assert_allclose(
+        host(of_weights(lstm)), host(of_weights(lstm_definition)), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_a_gradient_may_be_asked_for_twice():
+    variables = [Tensor(a) for a in arguments(18, 3, 2, 2)]
+    y = np.sum(lstm(*variables)[0] ** 2)
+    y.backward(retain_graph=True)
+    once = [host(v.grad).copy() for v in variables]
+    y.backward()
+    for v, g in zip(variables, once, strict=True):
+        numpy.testing.assert_allclose(host(v.grad), 2 * g, rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [lstm, lstm_cell])
+def test_float32_stays_float32_and_is_close_to_float64(function):
+    args = arguments(20, 5, 3, 4)
+    if function is lstm_cell:
+        args = one_step(args)
+    outputs, found = gradients(function, [a.astype("float32") for a in args])
+    expected_outputs, expected = gradients(function, args)
+    for a, b in zip(outputs + found, expected_outputs + expected, strict=True):
+        assert a.dtype == "float32"
+        numpy.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("function", [lstm, lstm_cell])
+def test_saturated_gates_give_finite_values_and_gradients(function):
+    args = arguments(2, 3, 2, 2, dtype="float32", scale=1e3)
+    if function is lstm_cell:
+        args = one_step(args)
+    outputs, found = gradients(function, args)
+    assert all(numpy.isfinite(a).all() for a in outputs + found)
+
+
+def test_arguments_in_any_layout_of_memory_give_the_same():
+    args = [host(a) for a in arguments(18, 4, 3, 5)]
+    expected = gradients(lstm, [backend.asarray(a) for a in args])
+    for change in (
+        numpy.asfortranarray,
+        lambda a: numpy.repeat(a, 2, -1)[..., ::2],
+        lambda a: numpy.flip(numpy.flip(a).copy()),
+    ):
+        found = gradients(lstm, [backend.asarray(change(a)) for a in args])
+        for a, b in zip(found[0] + found[1], expected[0] + expected[1], strict=True):
+            numpy.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_only_the_gates_and_the_cells_are_kept_besides_arguments_and_output():
+    n, steps, channels, hidden = 4, 6, 3, 5
+    variables = [Tensor(a) for a in arguments(n, steps, channels, hidden)]
+    hs, _, _ = lstm(*variables)
+    known = [v.data for v in variables]
+    kept = [k.data if isinstance(k, Tensor) else k for k in core.captured(hs.node.parents[0])]
+    extra = [k for k in kept if not any(k is a for a in [*known, hs.data])]
+    assert sorted(k.shape for k in extra) == [
+        (steps, 4, hidden, n),
+        (steps + 1, hidden, n),
+    ]
+
+
+def test_without_gradients_the_values_are_the_same():
+    args = arguments(19, 5, 3, 4)
+    expected = [host(y) for y in lstm(*map(Tensor, args))]
+    with no_grad():
+        unrecorded = lstm(*map(Tensor, args))
+    for outputs in (lstm(*args), unrecorded):
+        for a, b in zip(outputs, expected, strict=True):
+            assert not isinstance(a, Tensor)
+            numpy.testing.assert_array_equal(host(a), b)
+
+
+@pytest.mark.parametrize(
+    ("changed", "shape", "message"),
+    [
+        (1, (2, 5), r"lstm: h \(batch, hidden\) has shape \(2, 5\), expected \(2, 4\)"),
+        (2, (3, 4), r"lstm: c \(batch, hidden\) has shape \(3, 4\), expected \(2, 4\)"),
+        (3, (2, 16), r"lstm: w_x \(channels, 4 hidden\) has shape \(2, 16\), expected \(3, 16\)"),
+        (4, (4, 12), r"lstm: w_h \(hidden, 4 hidden\) has shape \(4, 12\), expected \(4, 16\)"),
+        (5, (4,), r"lstm: b \(4 hidden,\) has shape \(4,\), expected \(16,\) for x \(2, 6, 3\)"),
+        (0, (2, 3), r"lstm: expected x \(batch, time, channels\) and .*, got \(2, 3\)"),
+        (0, (2, 0, 3), r"lstm: x \(2, 0, 3\) holds nothing to read"),
+    ],
+)
+def test_wrong_shapes_are_named_in_one_line(changed, shape, message):
+    args = arguments(2, 6, 3, 4)
+    args[changed] = backend.asarray(numpy.zeros(shape))
+    with pytest.raises(ValueError, match=message) as caught:
+        lstm(*args)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.peers
+@given(sizes, st.integers(0, 99))
+def test_sequence_and_cell_agree_with_torch_on_outputs_and_all_gradients(size, seed):
+    torch = pytest.importorskip("torch")
+    args = [host(a) for a in arguments(*size, seed=seed)]
+    x, h0, c0, w_x, w_h, b = (torch.tensor(a, requires_grad=True) for a in args)
+    layer = torch.nn.LSTM(*size[2:], batch_first=True).double()
+
+    def torch_lstm(x, h0, c0, w_x, w_h, b):
+        weights = {"weight_ih_l0": w_x.T, "weight_hh_l0": w_h.T, "bias_ih_l0": b}
+        weights["bias_hh_l0"] = torch.zeros_like(b)
+        hs, (h, c) = torch.func.functional_call(layer, weights, (x, (h0[None], c0[None])))
+        return hs, h[0], c[0]
+
+    outputs, found = gradients(lstm, [backend.asarray(a) for a in args])
+    expected = torch_lstm(x, h0, c0, w_x, w_h, b)
+    rng = numpy.random.default_rng(1)
+    sum((y * y * torch.tensor(rng.normal(size=y.shape))).sum() for y in expected).backward()
+    theirs = [y.detach() for y in expected] + [v.grad for v in (x, h0, c0, w_x, w_h, b)]
+    for a, other in zip(outputs + found, theirs, strict=True):
+        expected_value = other.numpy()
+        numpy.testing.assert_allclose(
+            a, expected_value, rtol=1e-10, atol=1e-10 * max(1.0, abs(expected_value).max())
+        )
+    _, *expected = torch_lstm(x[:, :1], h0, c0, w_x, w_h, b)
+    for a, other in zip(
+        lstm_cell(*one_step(list(map(backend.asarray, args)))), expected, strict=True
+    ):
+        numpy.testing.assert_allclose(host(a), other.detach().numpy(), rtol=1e-10, atol=1e-12)
