@@ -29,6 +29,7 @@ import functools
 import inspect
 import itertools
 import operator
+import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -650,8 +651,8 @@ def captured(node: Node) -> list[Any]:
             stack.extend(value.values())
         elif isinstance(value, functools.partial):
             stack += [value.func, *value.args, *value.keywords.values()]
-        elif hasattr(value, "__closure__") and not hasattr(value, "rules"):
+        elif isinstance(value, types.MethodType):  # and what its object holds
+            stack += [value.__func__, *getattr(value.__self__, "__dict__", {}).values()]
+        elif isinstance(value, types.FunctionType) and not hasattr(value, "rules"):
             stack += [cell.cell_contents for cell in value.__closure__ or ()]
-        elif hasattr(value, "__self__"):  # a method, and what its object holds
-            stack += [value.__self__, *getattr(value.__self__, "__dict__", {}).values()]
     return list(found.values())
