@@ -10,20 +10,35 @@ from autograd.nn.activations import (
     softmax,
     softplus,
 )
-from autograd.nn.conv import conv, conv_transpose
+from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.losses import sigmoid_cross_entropy, softmax_cross_entropy
+from autograd.nn.lstm import lstm, lstm_cell
+from autograd.nn.pooling import (
+    average_pool,
+    depth_to_space,
+    max_pool,
+    space_to_depth,
+    upsample_nearest,
+)
 
 __all__ = [
+    "average_pool",
     "conv",
+    "conv_input_grad",
     "conv_transpose",
+    "conv_weight_grad",
+    "depth_to_space",
     "dropout",
     "elu",
     "embedding",
     "gelu",
     "leaky_relu",
     "log_softmax",
+    "lstm",
+    "lstm_cell",
+    "max_pool",
     "one_hot",
     "relu",
     "sigmoid",
@@ -31,4 +46,6 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
     "softplus",
+    "space_to_depth",
+    "upsample_nearest",
 ]

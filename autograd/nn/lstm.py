@@ -11,6 +11,7 @@ biases.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -312,7 +313,7 @@ def _spread(x: Any) -> Any:
     """
     if backend.current() != "numpy":
         return x
-    rows = x.reshape(len(x), -1)
+    rows = x.reshape(len(x), math.prod(x.shape[1:]))
     wide = xp.empty((rows.shape[0], rows.shape[1] + 16), x.dtype)[:, :-16]
     wide[...] = rows
     return wide.reshape(x.shape)

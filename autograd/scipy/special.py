@@ -158,12 +158,21 @@ def logsumexp(a, axis=None, b=None, keepdims=False):
     """
     if b is not None:
         a = xp.where(b == 0, -math.inf, a)  # 0 · e^∞ counts as 0
-    shift = xp.max(a, axis=axis, keepdims=True)
-    shift = xp.where(xp.isfinite(shift), shift, 0.0)
+    shift = _shift(a, axis)
     terms = xp.exp(a - shift)
     total = xp.sum(terms if b is None else b * terms, axis=axis, keepdims=True)
-    y = xp.log(xp.where(total == 0, 1.0, total)) + xp.where(total == 0, -math.inf, shift)
+    y = xp.where(total == 0, -math.inf, xp.log(xp.where(total == 0, 1.0, total)) + shift)
     return y if keepdims else xp.squeeze(y, axis)
+
+
+def _shift(a: Any, axis: Any) -> Any:
+    """The largest finite a of each sum, or 0 where nothing can overflow or vanish without it."""
+    # The maxima of rows of 10 take NumPy 4 times as long as the rest; the two ends of all, nothing.
+    limit = 0.4 * math.log(float(numpy.finfo(a.dtype).max)) if a.dtype.kind == "f" else 0.0
+    if backend.current() == "numpy" and a.size and -limit < a.min() and a.max() < limit:
+        return 0.0
+    shift = xp.max(a, axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(shift), shift, 0.0)
 
 
 def _logsumexp_rule(argnums, y, args, kwargs):
