@@ -359,6 +359,7 @@ def _record(
         node.shape = ans.shape
     node.dtype = dtype = ans.dtype
     if dtype.kind != "f":
+        _refuse_complex(name, dtype)
         return ans  # an index, a truth value: constant almost everywhere
     output = _Output(ans, node) if rules.reads_output else ans
     _attach_rules(node, rules, output, args, kwargs, tracked)
@@ -371,6 +372,8 @@ def _record_several(
     """The same for an operation that returns a tuple."""
     node.shape = tuple(item.shape for item in ans)
     node.dtype = tuple(item.dtype for item in ans)
+    for dtype in node.dtype:
+        _refuse_complex(node.name, dtype)
     output = _like(ans, (_OutputItem(item, node, i) for i, item in enumerate(ans)))
     _attach_rules(node, rules, output, args, kwargs, tracked)
     return _like(ans, (Tensor(item, ItemNode(node, i)) for i, item in enumerate(ans)))
@@ -399,6 +402,11 @@ def _attach_rules(
             vjps.append(maker(output, *args, **kwargs))
     for observer in hooks:
         observer.recorded(node)
+
+
+def _refuse_complex(name: str, dtype: Any) -> None:
+    if dtype.kind == "c":
+        raise TypeError(f"{name}: the result is {dtype}, and gradients are of real numbers only")
 
 
 def _plain(x: Any) -> Any:

@@ -108,6 +108,11 @@ class _Trace:
                 f"{name}: the function must return a scalar, but its result has shape {y.shape}; "
                 "sum it, or use jacobian or elementwise_grad"
             )
+        if xp.asarray(_value(y)).dtype.kind != "f":
+            raise TypeError(
+                f"{name}: the function must return a floating-point number, not {y.dtype}, "
+                "which is constant almost everywhere"
+            )
         return xp.ones_like(_value(y))
 
 
@@ -173,7 +178,8 @@ def grad_and_aux(fun: Callable, x: Any) -> Any:
         return y
 
     trace = _Trace(first, x)
-    return trace.pull_back([trace.scalar("grad_and_aux")]), aux[0]
+    leaves, rebuild = flatten(aux[0])
+    return trace.pull_back([trace.scalar("grad_and_aux")]), rebuild([_value(x) for x in leaves])
 
 
 @_transform

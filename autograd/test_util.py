@@ -180,7 +180,9 @@ def central_differences(s: Callable, inputs: Arrays, argument: int, claimed: Any
             continue
         spread = [abs(slopes[k] - slopes[k + 1]) for k in range(len(STEPS) - 1)]
         best = int(numpy.argmin(spread)) + 1
-        tolerance = min(1e-4, 1e-7 + 10 * spread[best - 1] / (1 + abs(slopes[best])))
+        rounding = 4 * numpy.finfo(float).eps * abs(middle) / STEPS[best]
+        uncertain = (10 * spread[best - 1] + rounding) / (1 + abs(slopes[best]))
+        tolerance = min(1e-4, 1e-7 + uncertain)
         check = _compare(
             "central differences", argument, element, claimed[element], slopes[best], tolerance
         )

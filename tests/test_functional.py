@@ -265,3 +265,21 @@ def test_check_grads_on_integers_and_wrong_modes():
     check_grads(lambda x, i: x[i], order=2)(array([1.0, 2.0]), 1)
     with pytest.raises(ValueError, match="modes are 'fwd' and 'rev'"):
         check_grads(np.exp, modes=["forward"])(1.0)
+
+
+# --------------------------------------------------------------- what would lose a gradient silently
+
+
+def test_a_complex_result_is_refused():
+    with pytest.raises(TypeError, match=r"multiply: the result is complex128, and gradients are"):
+        grad(lambda x: np.sum((x * 1j).real))(array([1.0]))
+
+
+def test_the_gradient_of_an_index_or_a_truth_value_is_refused():
+    with pytest.raises(TypeError, match="must return a floating-point number, not int64"):
+        grad(np.argmax)(array([1.0, 2.0]))
+
+
+def test_auxiliary_values_are_plain():
+    _, aux = grad_and_aux(lambda x: (x**2, {"twice": 2 * x}))(3.0)
+    assert not isinstance(aux["twice"], Tensor)

@@ -1,5 +1,7 @@
 """Every operation in the table, against the four oracles, and on wrong inputs."""
 
+import inspect
+
 import numpy
 import pytest
 from hypothesis import given
@@ -92,3 +94,21 @@ def test_every_operation_has_a_formula_samples_and_a_docstring(op):
         rules = op.function.rules
         given = rules.makers or rules.for_all or rules.constants
         assert given, "a primitive without a gradient rule"
+
+
+@every
+def test_rules_take_their_arguments_by_the_operations_names(op):
+    # or a call with keywords would fail in the middle of the forward pass
+    if not op.primitive:
+        return
+    own = list(inspect.signature(op.function.__wrapped__).parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in own):
+        return
+    for maker in op.function.rules.makers.values():
+        _, *others = inspect.signature(maker).parameters.values()
+        if any(p.kind is p.VAR_KEYWORD for p in others):
+            continue
+        names = [p.name for p in others if p.kind is not p.VAR_POSITIONAL]
+        assert names == [p.name for p in own[: len(names)]]
+        defaults = [p.default for p in others if p.kind is not p.VAR_POSITIONAL]
+        assert defaults == [p.default for p in own[: len(names)]]

@@ -29,12 +29,15 @@ from autograd import backend
 T = TypeVar("T")
 
 
-def in_parts(work: Callable[[int, int], T], count: int) -> list[T]:
+def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     """``work(start, stop)`` for consecutive parts of ``range(count)``, one for each core.
 
-    On a GPU, or where BLAS cannot be told how many threads to use, there is one part: all.
+    There is one part, all, if there are fewer than a million numbers (or products) to handle,
+    ``size``, as it takes 30 µs to set the others to work; on a GPU; and where BLAS cannot be told
+    how many threads to use.
     """
-    parts = min(count, _cores()) if backend.current() == "numpy" else 1
+    alone = size < 2**20 or backend.current() != "numpy"
+    parts = 1 if alone else min(count, _cores())
     if parts <= 1:
         return [work(0, count)]
     ends = [count * i // parts for i in range(parts + 1)]

@@ -35,9 +35,9 @@ from typing import Any
 import numpy
 
 from autograd.core import defvjp
+from autograd.nn import conv_kernels
 from autograd.nn.conv_geometry import Geometry, Padding, Sides, each, geometry_of, pads
-from autograd.nn.conv_kernels import correlate, gather, scatter
-from autograd.numpy.reductions import sum
+from autograd.numpy.reductions import broadcast_to
 from autograd.table import Call, Draw, call, operation
 
 Numbers = int | Sequence[int]
@@ -106,6 +106,25 @@ _WRONG_OPTIONS: list[dict[str, Any]] = [
 
 
 @operation(
+    r"y_c = \sum_n \sum_o x_{n o c}",
+    lambda d: call(d.array(d.shape(min_ndim=1, max_ndim=4))),
+    [call("text"), call(numpy.zeros(()))],
+    analytic=True,
+)
+def sum_positions(x: Any) -> Any:
+    """The sum over all axes but the last: the gradient of a bias. (N, *sides, C) -> (C,)."""
+    return conv_kernels.sum_positions(x)
+
+
+def _sum_rule(_, x):
+    shape = x.shape
+    return lambda g: broadcast_to(g, shape)
+
+
+defvjp(sum_positions, _sum_rule)
+
+
+@operation(
     r"y_{n o c'} = b_{c'} + \sum_t \sum_c x_{n,\, s o + d t - p,\, c} \, w_{t c c'}",
     _conv_samples,
     [
@@ -134,7 +153,7 @@ def conv(
     """
     geometry = _geometry(x.shape, w.shape, stride, padding, dilation, taps)
     _check_bias(b, w.shape[-1])
-    return gather(x, _flat(w), b, geometry)
+    return conv_kernels.gather(x, _flat(w), b, geometry)
 
 
 @operation(
@@ -162,7 +181,7 @@ def conv_input_grad(
     """The transpose of x ↦ conv(x, w): (N, *out, C_out) -> ``x_shape`` = (N, *sides, C_in)."""
     geometry = _geometry(x_shape, w.shape, stride, padding, dilation, taps)
     _check_output(g.shape, x_shape, w.shape, geometry)
-    return scatter(g, _flat(w), None, geometry)
+    return conv_kernels.scatter(g, _flat(w), None, geometry)
 
 
 @operation(
@@ -190,7 +209,7 @@ def conv_weight_grad(
     """Gradient of ⟨conv(x, w), g⟩ with respect to w, of ``w_shape`` = (*kernel, C_in, C_out)."""
     geometry = _geometry(x.shape, w_shape, stride, padding, dilation, taps)
     _check_output(g.shape, x.shape, w_shape, geometry)
-    return correlate(x, g, geometry).reshape(w_shape)
+    return conv_kernels.correlate(x, g, geometry).reshape(w_shape)
 
 
 def _conv_to_input(_, x, w, b=None, **options):
@@ -204,7 +223,7 @@ def _conv_to_weight(_, x, w, b=None, **options):
 
 
 def _to_bias(_, x, w, b, **options):
-    return lambda g: sum(g, axis=tuple(range(g.ndim - 1)))
+    return lambda g: sum_positions(g)
 
 
 defvjp(conv, _conv_to_input, _conv_to_weight, _to_bias)
@@ -282,7 +301,7 @@ def conv_transpose(
             f"input {x.shape}, weight {w.shape}"
         )
     _check_bias(b, w.shape[-2])
-    return scatter(x, _flat(w), b, geometry)
+    return conv_kernels.scatter(x, _flat(w), b, geometry)
 
 
 def _transposed_sides(

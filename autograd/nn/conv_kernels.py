@@ -11,116 +11,115 @@ the kernel as a matrix w of (taps·C_in, C_out), the three members of the family
 than x as the kernel has taps. A few images at a time, it stays in the cache, is used there, and is
 overwritten. On the CPU, every core does so with images of its own, so that copies are shared out
 as products are (:mod:`autograd.backend.threads`). On CuPy the same code takes more at a time.
+Dense 3×3 kernels take a way with fewer products, :mod:`autograd.nn.conv_winograd`.
+
+Throughout, weights are flat: (positions in the kernel, C_in, C_out).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from autograd import backend
 from autograd.backend import Array, xp
 from autograd.backend.threads import in_parts
+from autograd.nn import conv_winograd
 from autograd.nn.conv_geometry import Box, Geometry
+
+Run = Callable[[int, int], None]
+"""What computes a result for the images from the first number to the one before the second."""
 
 
 def gather(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
-    """y = columns(x) @ w + b, for w of (positions in the kernel, C_in, C_out)."""
+    """y = columns(x) @ w + b."""
     y = xp.empty((len(x), *geometry.out, w.shape[-1]), _dtype(x, w, b))
-    run = _gathering(y, x, w, b, geometry)
-    in_parts(run, len(x))
+    in_parts(_gathering(y, x, w, b, geometry), len(x), y.size * w.shape[1])
     return y
 
 
 def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
-    """x̄ = columnsᵀ(g @ wᵀ) + b, for w of (positions in the kernel, C_in, C_out).
+    """x̄ = columnsᵀ(g @ wᵀ) + b.
 
-    That is a convolution of g (or several: :attr:`Geometry.transposed`), and computed as one: what
-    is gathered is written once, what is scattered is added up, in a fifth more time. But where x
-    has few channels and g has many, the columns of g are the larger ones.
+    That is a convolution of g, or several (:attr:`Geometry.transposed`), and computed as one, as
+    what is gathered is written once, and what is scattered is added up again and again. But where
+    x has few channels and g has many, the columns of g are the larger ones.
     """
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))
     if 2 * c_in < c_out:
-        in_parts(_scattering(x, g, w, b, geometry), len(g))
+        run = partial(_scatter, x, g, _matrix(w, geometry).T, b, geometry)
+        in_parts(run, len(g), g.size * c_in)
         return x
     w = w.swapaxes(1, 2)
     runs = [_gathering(x[at], g, w, b, part) for at, part in geometry.transposed]
 
-    def work(start: int, stop: int) -> None:
+    def run_all(start: int, stop: int) -> None:
         for run in runs:
             run(start, stop)
 
-    in_parts(work, len(g))
+    in_parts(run_all, len(g), g.size * c_in)
     return x
 
 
 def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
-    """w̄ = columns(x)ᵀ @ g, of shape (positions in the kernel, C_in, C_out)."""
-    taps, c_in, c_out = len(geometry.numbers), x.shape[-1], g.shape[-1]
-
-    def work(start: int, stop: int) -> Array:
-        columns = _Columns(geometry, c_in, x.dtype, stop - start)
-        total = xp.zeros((taps * c_in, c_out), _dtype(x, g))
-        for images in columns.blocks(start, stop):
-            total += columns.of(x[images]).T @ g[images].reshape(-1, c_out)
-        return total
-
+    """w̄ = columns(x)ᵀ @ g."""
+    c_in, c_out = x.shape[-1], g.shape[-1]
     if conv_winograd.applies(geometry, len(x), c_in, c_out):
-        parts = in_parts(functools.partial(conv_winograd.correlate, x, g, geometry), len(x))
-        total = conv_winograd.weights_transpose(sum(parts))
+        parts = in_parts(partial(conv_winograd.correlate, x, g, geometry), len(x), g.size * c_in)
+        taps = conv_winograd.weights_transpose(sum(parts))
     else:
-        total = sum(in_parts(work, len(x))).reshape(taps, c_in, c_out)
+        parts = in_parts(partial(_correlate, x, g, geometry), len(x), g.size * c_in)
+        taps = sum(parts).reshape(-1, c_in, c_out)
     count = math.prod(geometry.kernel)
     if geometry.numbers == list(range(count)):
-        return total
-    w = xp.zeros((count, c_in, c_out), total.dtype)
-    w[geometry.numbers] = total
+        return taps
+    w = xp.zeros((count, c_in, c_out), taps.dtype)
+    w[geometry.numbers] = taps
     return w
 
 
 def sum_positions(x: Array) -> Array:
-    """The gradient of a bias: (N, *sides, C) -> (C,), as a product with a row of ones.
+    """(N, *sides, C) -> (C,), as a product with a row of ones.
 
-    Each core reads its part once; that takes a fifth of the time of a sum over the leading axes.
+    It reads x once, on all cores: a fifth of the time of a sum over the leading axes.
     """
 
     def work(start: int, stop: int) -> Array:
-        rows = x[start:stop].reshape(-1, x.shape[-1])
+        rows = _rows(x[start:stop])
         return xp.ones(len(rows), x.dtype) @ rows
 
-    return sum(in_parts(work, len(x)))
+    return sum(in_parts(work, len(x), x.size))
 
 
-Run = Callable[[int, int], None]
-"""To be called with the first image and the one after the last."""
+# ---------------------------------------------------------------------- each for some of the images
 
 
-def _gathering(
-    y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry | None
-) -> Run:
-    """What writes the convolution of x into y."""
-    if geometry is None:
-        return lambda start, stop: _fill(y[start:stop], 0 if b is None else b)
-    taps = w if geometry.numbers == list(range(len(w))) else w[geometry.numbers]
+def _gathering(y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry | None) -> Run:
+    """What writes the convolution of x into ``y``."""
+    if geometry is None:  # no output reads anything
+        return partial(_fill, y, b)
     if conv_winograd.applies(geometry, len(x), *w.shape[1:]):
-        return functools.partial(
-            conv_winograd.gather, y, x, conv_winograd.weights(taps), b, geometry
-        )
-    return functools.partial(_gather, y, x, taps.reshape(-1, w.shape[-1]), b, geometry)
+        sums = conv_winograd.weights(_taps(w, geometry))
+        return partial(conv_winograd.gather, y, x, sums, b, geometry)
+    return partial(_gather, y, x, _matrix(w, geometry), b, geometry)
+
+
+def _fill(y: Array, b: Array | None, start: int, stop: int) -> None:
+    y[start:stop] = 0 if b is None else b
 
 
 def _gather(
     y: Array, x: Array, matrix: Array, b: Array | None, geometry: Geometry, start: int, stop: int
 ) -> None:
-    """For the images from ``start`` to ``stop``."""
     columns = _Columns(geometry, x.shape[-1], x.dtype, stop - start)
     for images in columns.blocks(start, stop):
         target = y[images]
         in_order = target.flags.c_contiguous
         rows = target if in_order else xp.empty(target.shape, y.dtype)
-        flat = rows.reshape(-1, y.shape[-1])
+        flat = _rows(rows)
         xp.matmul(columns.of(x[images]), matrix, out=flat)
         if b is not None:
             flat += b  # while they are in the cache
@@ -133,18 +132,39 @@ def _scatter(
 ) -> None:
     columns = _Columns(geometry, x.shape[-1], x.dtype, stop - start)
     for images in columns.blocks(start, stop):
-        rows = columns.transpose(g[images].reshape(-1, g.shape[-1]) @ matrix)
+        rows = columns.transpose(_rows(g[images]) @ matrix)
         x[images] = rows if b is None else rows + b
 
 
-def _matrix(w: Array, geometry: Geometry) -> Array:
+def _correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) -> Array:
+    c_in, c_out = x.shape[-1], g.shape[-1]
+    columns = _Columns(geometry, c_in, x.dtype, stop - start)
+    total = xp.zeros((len(geometry.numbers) * c_in, c_out), _dtype(x, g))
+    for images in columns.blocks(start, stop):
+        total += columns.of(x[images]).T @ _rows(g[images])
+    return total
+
+
+def _taps(w: Array, geometry: Geometry) -> Array:
     """The weights of the taps that count, in the order in which they are read."""
-    taps = w if geometry.numbers == list(range(len(w))) else w[geometry.numbers]
-    return taps.reshape(-1, w.shape[-1])
+    return w if geometry.numbers == list(range(len(w))) else w[geometry.numbers]
+
+
+def _matrix(w: Array, geometry: Geometry) -> Array:
+    """The same as (taps·C_in, C_out)."""
+    return _taps(w, geometry).reshape(-1, w.shape[-1])
+
+
+def _rows(x: Array) -> Array:
+    """(N, *sides, C) -> (N·sides, C)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _dtype(*arrays: Array | None) -> Any:
     return xp.result_type(*(a for a in arrays if a is not None))
+
+
+# -------------------------------------------------------------------------------------- columns
 
 
 class _Columns:
@@ -169,7 +189,7 @@ class _Columns:
         """What each output position reads: (N, *sides, C_in) -> (N·out, taps·C_in)."""
         geometry = self.geometry
         if geometry.is_pointwise:
-            return x.reshape(-1, self.channels)
+            return _rows(x)
         if geometry.padded != geometry.sides:
             padded = self._padded()[: len(x)]
             padded[geometry.inside] = x
@@ -183,7 +203,7 @@ class _Columns:
         for box in geometry.boxes:
             count = math.prod(box.shape)
             target = columns[..., first : first + count, :]
-            target = target.reshape(len(x), *geometry.out, *box.shape, self.channels)
+            target = target.reshape(len(x), *geometry.out, *box.shape, self.channels)  # a view
             target[...] = _windows(x, geometry, box)
             first += count
         return columns.reshape(-1, taps * self.channels)
@@ -208,15 +228,16 @@ class _Columns:
 def _windows(x: Array, geometry: Geometry, box: Box) -> Array:
     """A view of the padded input: (N, *out, *box, C_in), what each output reads through each tap.
 
-    One copy of it takes half the time of a copy for each tap: it fills the columns in order.
+    To copy it at once takes half the time of a copy for each tap, as the columns are filled in
+    the order in which they lie in memory.
     """
-    index, along_out, along_box = [slice(None)], [], []
-    for before, stride, offsets, size in zip(
-        geometry.before, geometry.stride, box.offsets, x.strides[1:], strict=False
-    ):
-        index.append(slice(before + offsets[0], None))
-        along_out.append(stride * size)
-        along_box.append(offsets.step * size)
-    shape = (len(x), *geometry.out, *box.shape, x.shape[-1])
-    strides = (x.strides[0], *along_out, *along_box, x.strides[-1])
-    return xp.lib.stride_tricks.as_strided(x[tuple(index)], shape, strides)
+    steps = x.strides[1:-1]
+    starts = (b + r[0] for b, r in zip(geometry.before, box.offsets, strict=True))
+    x = x[(slice(None), *(slice(start, None) for start in starts))]
+    along_out = (s * step for s, step in zip(geometry.stride, steps, strict=True))
+    along_box = (r.step * step for r, step in zip(box.offsets, steps, strict=True))
+    return xp.lib.stride_tricks.as_strided(
+        x,
+        (len(x), *geometry.out, *box.shape, x.shape[-1]),
+        (x.strides[0], *along_out, *along_box, x.strides[-1]),
+    )

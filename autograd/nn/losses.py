@@ -134,6 +134,6 @@ def sigmoid_cross_entropy(logits, targets):
 
 defvjp(
     sigmoid_cross_entropy,
-    lambda _, x, targets: lambda g: g * (sigmoid(x) - targets),
-    lambda _, x, targets: lambda g: negative(g * x),
+    lambda _, logits, targets: lambda g: g * (sigmoid(logits) - targets),
+    lambda _, logits, targets: lambda g: negative(g * logits),
 )

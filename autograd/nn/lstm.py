@@ -283,14 +283,11 @@ def _sequence(x, h0, c0, w_x, w_h, b, kept):
         c[part] = cells[-1].T
         return start, stop, gates, cells
 
-    parts = _in_parts(run, count)
+    products = x.size // x.shape[2] * w.size
+    parts = in_parts(run, count, products) if count >= 2 * _FEWEST_EXAMPLES else [run(0, count)]
     if kept is not None:
         kept += parts
     return hs, h, c
-
-
-def _in_parts(run: Any, count: int) -> list[Any]:
-    return in_parts(run, count) if count >= 2 * _FEWEST_EXAMPLES else [run(0, count)]
 
 
 def _weights(w_x: Any, w_h: Any, b: Any, dtype: Any) -> Any:
@@ -388,7 +385,7 @@ def _backward(gradients: tuple, kept: list, w_h: Any) -> tuple[Any, Any, Any]:
                 xp.matmul(w_h, sums, out=dh)
             dh0[part], dc0[part] = dh.T, dc.T
 
-    in_parts(run, len(kept))
+    in_parts(run, len(kept), dz.size * w_h.shape[0])
     return dz, dh0, dc0
 
 

@@ -196,16 +196,19 @@ def _where_samples(d: Draw) -> Call:
     [call(numpy.zeros(2, bool), numpy.zeros(3), numpy.zeros(3))],
     analytic=True,
 )
-def where(condition, x, y):
-    """``x`` where the condition holds and ``y`` elsewhere. The condition is a plain array."""
-    return xp.where(condition, x, y)
+def where(condition, x=None, y=None):
+    """``x`` where the condition, a plain array, holds and ``y`` elsewhere.
+
+    With the condition alone, the indices where it holds.
+    """
+    return xp.where(condition) if x is None and y is None else xp.where(condition, x, y)
 
 
 defvjp(
     where,
     None,
-    lambda _, c, x, y: lambda g: where(c, g, 0.0),
-    lambda _, c, x, y: lambda g: where(c, 0.0, g),
+    lambda _, condition, x=None, y=None: lambda g: where(condition, g, 0.0),
+    lambda _, condition, x=None, y=None: lambda g: where(condition, 0.0, g),
 )
 
 

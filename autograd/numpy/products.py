@@ -213,6 +213,8 @@ defvjp_argnums(einsum, _einsum_rule)
 
 def _explicit(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     """The operands' and the output's letters, with letters of their own in place of ``...``."""
+    if not isinstance(subscripts, str):
+        raise TypeError("the subscripts must be a string, such as 'ij,jk->ik', for a gradient")
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     unused = [letter for letter in string.ascii_letters if letter not in subscripts]

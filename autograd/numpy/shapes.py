@@ -87,7 +87,7 @@ def moveaxis(a, source, destination):
     return xp.moveaxis(a, source, destination)
 
 
-defvjp(moveaxis, lambda _, a, source, to: lambda g: moveaxis(g, to, source))
+defvjp(moveaxis, lambda _, a, source, destination: lambda g: moveaxis(g, destination, source))
 
 
 @operation(
@@ -299,6 +299,13 @@ def array(object, dtype=None, **kwargs):
         made = stack([as_array(array(item)) for item in object])
         return made if dtype is None else made.astype(dtype)
     return xp.array(object, dtype=dtype, **kwargs)
+
+
+def full(shape, fill_value, dtype=None):
+    """An array of that shape, every element ``fill_value``."""
+    if isinstance(fill_value, Tensor):
+        return fill_value + xp.zeros(shape, dtype or fill_value.dtype)
+    return xp.full(shape, fill_value, dtype)
 
 
 def asarray(a, dtype=None):

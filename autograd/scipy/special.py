@@ -167,7 +167,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False):
 
 def _shift(a: Any, axis: Any) -> Any:
     """The largest finite a of each sum, or 0 where nothing can overflow or vanish without it."""
-    # The maxima of rows of 10 take NumPy 4 times as long as the rest; the two ends of all, nothing.
+    # NumPy is slow at the maxima of short rows: 2.6 ms with them, 1.6 without, for (32, 784, 10).
     limit = 0.4 * math.log(float(numpy.finfo(a.dtype).max)) if a.dtype.kind == "f" else 0.0
     if backend.current() == "numpy" and a.size and -limit < a.min() and a.max() < limit:
         return 0.0

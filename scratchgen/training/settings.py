@@ -16,8 +16,8 @@ class TrainingSettings:
     """Passes over the training images."""
     steps: int = 0
     """If not 0: the number of steps, in place of epochs."""
-    batch_size: int = 32
-    learning_rate: float = 2e-3
+    batch_size: int = 64
+    learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:
         require(self, self.epochs >= 1, "epochs", "at least 1")

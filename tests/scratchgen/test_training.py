@@ -20,7 +20,7 @@ from scratchgen.training.pictures import save_grid
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
 
-SMALL = ("channels=8", "blocks=1", "first_size=3", "batch_size=64")
+SMALL = ("channels=8", "blocks=1", "first_size=3")
 
 
 def train(out, *changes, seed=0):
