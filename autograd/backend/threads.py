@@ -19,7 +19,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy
@@ -32,28 +32,31 @@ T = TypeVar("T")
 def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     """``work(start, stop)`` for consecutive parts of ``range(count)``, one for each core.
 
-    There is one part, all, if there are fewer than a million numbers (or products) to handle,
-    ``size``, as it takes 30 µs to set the others to work; on a GPU; and where BLAS cannot be told
-    how many threads to use.
+    ``size`` says how many products or numbers there are to handle. Fewer than a million are left
+    to one core, as it takes 30 µs to set the others to work. There is also only one part on a GPU,
+    and where BLAS cannot be told how many threads to use.
     """
-    alone = size < 2**20 or backend.current() != "numpy"
-    parts = 1 if alone else min(count, _cores())
+    if backend.current() != "numpy" or _blas() is None:
+        return [work(0, count)]
+    if size < 2**20:
+        with one_blas_thread():
+            return [work(0, count)]
+    parts = min(count, _cores())
     if parts <= 1:
         return [work(0, count)]
     ends = [count * i // parts for i in range(parts + 1)]
-    with _one_blas_thread():
-        futures = [
-            _pool(os.getpid()).submit(contextvars.copy_context().run, work, ends[i], ends[i + 1])
-            for i in range(1, parts)
-        ]
+    with one_blas_thread():
+        others = [_start(work, ends[i], ends[i + 1]) for i in range(1, parts)]
         try:
             first = work(ends[0], ends[1])
         finally:
-            rest = [future.exception() or future for future in futures]  # wait for all
-    for found in rest:
-        if isinstance(found, BaseException):
-            raise found
-    return [first, *(future.result() for future in futures)]
+            wait(others)
+    return [first, *(other.result() for other in others)]
+
+
+def _start(work: Callable[[int, int], T], start: int, stop: int) -> Future[T]:
+    """Have another thread do it, in this one's context (such as ``numpy.errstate``)."""
+    return _pool(os.getpid()).submit(contextvars.copy_context().run, work, start, stop)
 
 
 def _cores() -> int:
@@ -93,9 +96,16 @@ _single = _Single()
 
 
 @contextlib.contextmanager
-def _one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> Iterator[None]:
+    """Matrix products within this block stay on the core that asks for them.
+
+    So do small ones next to work in parts: a product by several threads leaves them in a busy loop
+    for 20 ms, in which they take half of a core away from whatever follows.
+    """
     blas = _blas()
-    assert blas is not None
+    if blas is None or backend.current() != "numpy":
+        yield
+        return
     get_threads, set_threads = blas
     with _single.lock:
         if _single.depth == 0:

@@ -26,8 +26,9 @@ from typing import Any
 from autograd import backend
 from autograd.backend import Array, xp
 from autograd.backend.threads import in_parts
-from autograd.nn import conv_winograd
 from autograd.nn.conv_geometry import Box, Geometry
+from autograd.nn.conv_winograd import Sums
+from autograd.nn.conv_winograd import applies as fewer_products
 
 Run = Callable[[int, int], None]
 """What computes a result for the images from the first number to the one before the second."""
@@ -67,9 +68,10 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
 def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     """w̄ = columns(x)ᵀ @ g."""
     c_in, c_out = x.shape[-1], g.shape[-1]
-    if conv_winograd.applies(geometry, len(x), c_in, c_out):
-        parts = in_parts(partial(conv_winograd.correlate, x, g, geometry), len(x), g.size * c_in)
-        taps = conv_winograd.weights_transpose(sum(parts))
+    if fewer_products(geometry, len(x), c_in, c_out):
+        sums = Sums(geometry)
+        parts = in_parts(partial(sums.correlate, x, g), len(x), g.size * c_in)
+        taps = sums.weights_transpose(sum(parts), c_in)
     else:
         parts = in_parts(partial(_correlate, x, g, geometry), len(x), g.size * c_in)
         taps = sum(parts).reshape(-1, c_in, c_out)
@@ -101,9 +103,9 @@ def _gathering(y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry
     """What writes the convolution of x into ``y``."""
     if geometry is None:  # no output reads anything
         return partial(_fill, y, b)
-    if conv_winograd.applies(geometry, len(x), *w.shape[1:]):
-        sums = conv_winograd.weights(_taps(w, geometry))
-        return partial(conv_winograd.gather, y, x, sums, b, geometry)
+    if fewer_products(geometry, len(x), *w.shape[1:]):
+        sums = Sums(geometry)
+        return partial(sums.gather, y, x, sums.weights(_taps(w, geometry)), b)
     return partial(_gather, y, x, _matrix(w, geometry), b, geometry)
 
 

@@ -46,9 +46,9 @@ class Job:
 def train(job: Job, console: Console) -> RunFolder:
     """Train on the current backend, evaluate on the test part, draw samples, and say so.
 
-    The same job on the same backend gives the same weights, bit for bit. Raises UsageError for
-    what does not exist, RunError for what cannot be done, and on Ctrl-C Interrupted, with the best
-    weights so far in the run folder.
+    The same job on the same backend and number of threads gives the same weights, bit for bit.
+    Raises UsageError for what does not exist, RunError for what cannot be done, and on Ctrl-C
+    Interrupted, with the best weights so far in the run folder.
     """
     preset = presets.find(job.model)
     config, settings = override([preset.config, preset.training], job.changes)

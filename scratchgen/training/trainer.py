@@ -97,11 +97,7 @@ class Trainer:
         nats, count = 0.0, 0
         began = time.perf_counter()
         for losses, images, seconds in self._intervals():
-            if not math.isfinite(losses):
-                raise RunError(
-                    f"the loss became {losses} by step {self.step}; "
-                    f"try --set learning_rate={self.settings.learning_rate / 4:g}"
-                )
+            self._check(losses)
             nats += losses
             count += images
             progress.steps(self.step, self.epoch, losses / images, images / seconds)
@@ -138,6 +134,7 @@ class Trainer:
     def _validate(self, train_nats: float, images_per_second: float) -> dict[str, Any]:
         """Keep the weights if they are the best so far. Returns the epoch's line of metrics."""
         nats = mean_nats(self.model, self.data.validation)
+        self._check(nats)
         if nats < self.best_nats:
             self._save(nats)
             self.best_epoch, self.best_nats = self.epoch, nats
@@ -153,3 +150,11 @@ class Trainer:
         }
         self.folder.add_metrics(record)
         return record
+
+    def _check(self, nats: float) -> None:
+        """Raise RunError if training has diverged."""
+        if not math.isfinite(nats):
+            raise RunError(
+                f"the loss became {nats} by step {self.step}; "
+                f"try --set learning_rate={self.settings.learning_rate / 4:g}"
+            )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
@@ -16,6 +17,7 @@ SMALL = ["--set", "channels=8", "--set", "blocks=1", "--set", "first_size=3"]
 def scratchgen(tmp_path, monkeypatch, capsys):
     """Runs the command in an empty folder: (exit code, standard output, standard error)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # the command sets the number of threads
 
     def run(*argv):
         code = cli.main(list(argv))
@@ -67,6 +69,7 @@ def test_the_run_folder_can_be_chosen_but_not_written_over(scratchgen, tmp_path)
         (train("--epochs", "1", "--steps", "1"), "not allowed with"),
         (train("--epochs", "few"), "invalid int value: 'few'"),
         (train("--seed", "-1"), "--seed -1: a seed is 0 or more"),
+        (train("--threads", "0"), "--threads 0: at least 1"),
         (train("--epoch", "3"), "unknown argument '--epoch'; did you mean '--epochs'?"),
         (["train", "pixelcnn", "--backend", "cuda"], "unknown backend 'cuda'"),
     ],
@@ -125,6 +128,19 @@ def test_help_is_on_standard_output_with_exit_code_0(scratchgen, argv, capsys):
         scratchgen(*argv)
     assert stopped.value.code == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv, threads", [([], "1"), (["--threads", "2"], "2")])
+def test_one_thread_is_used_unless_more_are_asked_for(scratchgen, monkeypatch, argv, threads):
+    monkeypatch.delitem(os.environ, "OPENBLAS_NUM_THREADS", raising=False)
+    scratchgen(*train("--steps", "1", *argv))
+    assert os.environ["OPENBLAS_NUM_THREADS"] == threads
+
+
+def test_threads_that_the_environment_asks_for_are_kept(scratchgen, monkeypatch):
+    monkeypatch.setitem(os.environ, "OPENBLAS_NUM_THREADS", "3")
+    scratchgen(*train("--steps", "1"))
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
 
 
 def test_the_backend_is_the_one_before_when_the_command_ends(scratchgen):

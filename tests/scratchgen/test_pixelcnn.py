@@ -173,8 +173,8 @@ def test_dropout_acts_with_a_generator_and_not_without(rng):
     model = make(4, 4, dropout=0.5)
     x = images(rng, 5, 4, 4, 2)
     with no_grad():
-        one, two = (backend.to_numpy(model.log_prob(x, backend.default_rng(s))) for s in (0, 1))
-        again = backend.to_numpy(model.log_prob(x, backend.default_rng(0)))
+        one, two = (backend.to_numpy(model.log_prob(x, rng=backend.default_rng(s))) for s in (0, 1))
+        again = backend.to_numpy(model.log_prob(x, rng=backend.default_rng(0)))
     assert (one != two).all() and (one == again).all()
     assert (log_prob(model, x) == log_prob(model, x)).all()
 

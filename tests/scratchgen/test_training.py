@@ -139,6 +139,12 @@ def test_a_loss_that_diverges_stops_the_run_and_says_what_to_try(tmp_path):
         train(tmp_path / "a", "learning_rate=1e30", "epochs=1")
 
 
+def test_a_validation_figure_that_is_no_number_stops_the_run_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "mean_nats", lambda model, images: math.nan)
+    with pytest.raises(RunError, match="the loss became nan by step 17"):
+        train(tmp_path / "a", "epochs=1")
+
+
 def test_a_checkpoint_round_trip_changes_nothing(tmp_path, rng):
     values = {"a.b": rng.standard_normal((2, 3)).astype("float32"), "c": numpy.array(2.5)}
     path = tmp_path / "weights.safetensors"

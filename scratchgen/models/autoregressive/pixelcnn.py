@@ -135,7 +135,7 @@ class PixelCNN(Module):
 
     # ------------------------------------------------------------------------------- likelihood
 
-    def log_prob(self, x: Any, rng: Any = None) -> Any:
+    def log_prob(self, x: Any, *, rng: Any = None) -> Any:
         """ln p(x) in nats per image: x (N, H, W, 1) of integers 0 … levels − 1 → (N,).
 
         ``rng``: a generator for dropout, in training; None for the density itself.
@@ -150,7 +150,7 @@ class PixelCNN(Module):
 
     def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of images, in nats per image, and what to report about it."""
-        nats = -np.mean(self.log_prob(batch, rng))
+        nats = -np.mean(self.log_prob(batch, rng=rng))
         return nats, {"nats": nats.detach()}
 
     # --------------------------------------------------------------------------------- sampling
