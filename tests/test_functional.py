@@ -267,7 +267,7 @@ def test_check_grads_on_integers_and_wrong_modes():
         check_grads(np.exp, modes=["forward"])(1.0)
 
 
-# --------------------------------------------------------------- what would lose a gradient silently
+# ----------------------------------------------------------- what would lose a gradient silently
 
 
 def test_a_complex_result_is_refused():

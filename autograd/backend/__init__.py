@@ -128,7 +128,9 @@ def asarray(x: Any, dtype: Any = None) -> Array:
 
 
 def to_numpy(x: Any) -> numpy.ndarray:
-    """``x`` as a NumPy array in the host's memory."""
+    """``x`` (a Tensor's value, too) as a NumPy array in the host's memory."""
+    if hasattr(x, "node"):  # a Tensor
+        x = x.data
     if hasattr(x, "get"):  # CuPy's and the strict backend's way from device to host
         return x.get()
     return numpy.asarray(x)

@@ -77,7 +77,7 @@ def _pool(process: int) -> ThreadPoolExecutor:
 def _blas() -> tuple[Any, Any] | None:
     """How to ask NumPy's OpenBLAS for its number of threads, and to set it; None if it has none."""
     try:
-        library: Any = ctypes.CDLL(numpy._core._multiarray_umath.__file__)
+        library: Any = ctypes.CDLL(numpy._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
     except (AttributeError, OSError):
         return None
     for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads"):

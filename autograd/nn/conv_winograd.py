@@ -34,7 +34,7 @@ from autograd.backend import Array, xp
 from autograd.backend.threads import one_blas_thread
 from autograd.nn.conv_geometry import Geometry, Sides
 
-G = {2: ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))}
+G: dict[int, tuple] = {2: ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))}
 G[3] = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 SUM = 30  # measured: how many products of a matrix product take as long as an element of a sum
 

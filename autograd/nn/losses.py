@@ -99,7 +99,7 @@ def _known_softmax(logits, p):
     return p
 
 
-defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), None)
+defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), None)  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------------------------- two classes
