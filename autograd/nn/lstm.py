@@ -19,7 +19,6 @@ import numpy
 from autograd import backend
 from autograd import numpy as np
 from autograd.backend import xp
-from autograd.backend.threads import in_parts
 from autograd.core import Tensor, defvjp_argnums, is_recording, primitive
 from autograd.functional import make_vjp
 from autograd.nn.activations import sigmoid
@@ -259,35 +258,23 @@ def lstm(x, h0, c0, w_x, w_h, b):
 
 
 # Inside, an array of one step has the examples as its last axis: gates (4H, N), states (H, N). The
-# product of a step is then (4H, C + H + 1) by (C + H + 1, N): of [W_x W_h b] with [x; h; 1]. It
-# runs at 176 GFLOP/s on two cores, where the same with examples first, (N, H) by (H, 4H), runs at
-# 100; and a gate is one block of memory. Each core takes part of the examples through all steps.
-
-_FEWEST_EXAMPLES = 8  # for one core: below that, a product costs as much as of twice as many
+# product of a step is then (4H, C + H + 1) by (C + H + 1, N): of [W_x W_h b] with [x; h; 1]. On two
+# cores it runs at 170 GFLOP/s, as large products do, where the same with the examples first, (N, H)
+# by (H, 4H), runs at 100; so the inputs' part gains nothing from a product of its own for all steps
+# at once. And a gate is one block of memory.
 
 
 @primitive
 def _sequence(x, h0, c0, w_x, w_h, b, kept):
-    """(hs, h, c); ``kept``, a list or None, receives (start, stop, gates, cells) of each part."""
-    count, hidden = h0.shape
+    """(hs, h, c); ``kept``, an empty list or None, receives what the rule reads."""
     dtype = numpy.result_type(*(a.dtype for a in (x, h0, c0, w_x, w_h, b)))
     w = _weights(w_x, w_h, b, dtype)
-    hs = xp.empty((count, x.shape[1], hidden), dtype)
-    h, c = xp.empty((count, hidden), dtype), xp.empty((count, hidden), dtype)
-
-    def run(start: int, stop: int) -> tuple:
-        part = slice(start, stop)
-        u, gates, cells = _forward(x[part], h0[part], c0[part], w, kept is not None)
-        hs[part] = u[1:, -hidden - 1 : -1].transpose(2, 0, 1)
-        h[part] = u[-1, -hidden - 1 : -1].T
-        c[part] = cells[-1].T
-        return start, stop, gates, cells
-
-    products = x.size // x.shape[2] * w.size
-    parts = in_parts(run, count, products) if count >= 2 * _FEWEST_EXAMPLES else [run(0, count)]
+    u, gates, cells = _forward(x, h0, c0, w, kept is not None)
     if kept is not None:
-        kept += parts
-    return hs, h, c
+        kept += [gates, cells]
+    hs = u[1:, x.shape[2] : -1]  # (T, H, N)
+    h, c = xp.ascontiguousarray(hs[-1].T), xp.ascontiguousarray(cells[-1].T)
+    return xp.ascontiguousarray(hs.transpose(2, 0, 1)), h, c
 
 
 def _weights(w_x: Any, w_h: Any, b: Any, dtype: Any) -> Any:
@@ -339,13 +326,13 @@ def _forward(x: Any, h0: Any, c0: Any, w: Any, keep: bool) -> tuple[Any, Any, An
 
 
 def _sequence_rule(argnums, outputs, args, kwargs):
-    hs, kept = outputs[0].data, args[-1]
+    hs, (gates, cells) = outputs[0].data, args[-1]
 
     def vjp(gradients):
         if is_recording():
             return _by_definition(lstm_definition, argnums, args[:-1], gradients)
         x, h0, _, w_x, w_h, _ = map(_plain, args[:-1])
-        dz, dh0, dc0 = _backward(gradients, kept, w_h)  # dz (4H, T, N)
+        dz, dh0, dc0 = _backward(gradients, gates, cells, w_h)  # dz (4H, T, N)
         rows = dz.reshape(dz.shape[0], -1)  # (4H, T N)
         found = {1: dh0, 2: dc0}
         if 0 in argnums:
@@ -363,30 +350,20 @@ def _sequence_rule(argnums, outputs, args, kwargs):
 defvjp_argnums(_sequence, _sequence_rule)
 
 
-def _backward(gradients: tuple, kept: list, w_h: Any) -> tuple[Any, Any, Any]:
+def _backward(gradients: tuple, gates: Any, cells: Any, w_h: Any) -> tuple[Any, Any, Any]:
     """Through time: the gradients with respect to the gates' sums (4H, T, N), h0 and c0."""
-    dhs, dh_last, dc_last = gradients
-    (count, steps, hidden), dtype = dhs.shape, kept[0][2].dtype
-    dz = xp.empty((4 * hidden, steps, count), dtype)
-    dh0, dc0 = xp.empty_like(dh_last), xp.empty_like(dc_last)
-
-    def run(start: int, stop: int) -> None:
-        for first, last, gates, cells in kept[start:stop]:
-            part = slice(first, last)
-            n = last - first
-            from_above = xp.ascontiguousarray(_spread(dhs[part]).transpose(1, 2, 0))  # (T, H, N)
-            dh, dc = dh_last[part].T.copy(), dc_last[part].T.copy()
-            d, scratch = xp.empty((4, hidden, n), dtype), xp.empty((hidden, n), dtype)
-            for t in reversed(range(steps)):
-                dh += from_above[t]
-                _step_back(gates[t], cells[t], cells[t + 1], dh, dc, d, scratch)
-                sums = d.reshape(4 * hidden, n)
-                dz[:, t, part] = sums
-                xp.matmul(w_h, sums, out=dh)
-            dh0[part], dc0[part] = dh.T, dc.T
-
-    in_parts(run, len(kept), dz.size * w_h.shape[0])
-    return dz, dh0, dc0
+    steps, _, hidden, n = gates.shape
+    from_above = xp.ascontiguousarray(_spread(gradients[0]).transpose(1, 2, 0))  # (T, H, N)
+    dh, dc = gradients[1].T.copy(), gradients[2].T.copy()  # (H, N)
+    dz = xp.empty((4 * hidden, steps, n), gates.dtype)
+    step, scratch = xp.empty_like(gates[0]), xp.empty_like(cells[0])
+    sums = step.reshape(4 * hidden, n)
+    for t in reversed(range(steps)):
+        dh += from_above[t]
+        _step_back(gates[t], cells[t], cells[t + 1], dh, dc, step, scratch)
+        dz[:, t] = sums
+        xp.matmul(w_h, sums, out=dh)
+    return dz, xp.ascontiguousarray(dh.T), xp.ascontiguousarray(dc.T)
 
 
 def _read(x: Any, h0: Any, hs: Any) -> Any:
