@@ -15,7 +15,8 @@ import numpy
 from autograd import Tensor, backend
 from autograd.extend import defvjp, primitive
 from autograd.nn import conv, conv_transpose
-from benchmarks.timing import interleave
+from benchmarks import lstm
+from benchmarks.timing import against
 
 MASK_B = ((True, True, True), (True, True, False), (False, False, False))
 
@@ -73,17 +74,8 @@ CASES = (
 def rows(seconds: float = 2.0) -> Iterator[dict]:
     """One row for each case, timed in turns with PyTorch if it is installed."""
     for case in CASES:
-        yield row(case, seconds)
-
-
-def row(case: Case, seconds: float = 2.0) -> dict:
-    """One case, timed."""
-    run = ours(case)
-    theirs = peers(case)
-    if not theirs:
-        return interleave(run, run, seconds=seconds).row(case.name, "none")
-    timing = interleave(run, *theirs.values(), seconds=seconds)
-    return timing.row(case.name, list(theirs)[timing.peer])
+        yield against(case.name, ours(case), peers(case), seconds)
+    yield lstm.row(seconds)
 
 
 def _arrays(case: Case) -> list[numpy.ndarray]:

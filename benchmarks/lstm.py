@@ -10,18 +10,14 @@ import numpy
 import autograd.numpy as np
 from autograd import Tensor, backend
 from autograd.nn.lstm import lstm
-from benchmarks.timing import interleave
+from benchmarks.timing import against
 
 BATCH, STEPS, CHANNELS, HIDDEN = 32, 64, 128, 256
 
 
-def lstm_row(seconds: float = 2.0) -> dict:
+def row(seconds: float = 2.0) -> dict:
     """From x, the weights and the bias to all h, and from their gradient to all gradients."""
-    name = f"LSTM {CHANNELS} to {HIDDEN}, {BATCH}x{STEPS}"
-    run = ours()
-    theirs = peers()
-    timing = interleave(run, *(theirs or [run]), seconds=seconds)
-    return timing.row(name, f"torch eager, {timing.peer + 1} threads" if theirs else "none")
+    return against(f"LSTM {CHANNELS} to {HIDDEN}, {BATCH}x{STEPS}", ours(), peers(), seconds)
 
 
 def _arrays() -> list[numpy.ndarray]:
@@ -53,13 +49,13 @@ def ours() -> Callable[[], None]:
     return run
 
 
-def peers() -> list[Callable[[], None]]:
+def peers() -> dict[str, Callable[[], None]]:
     """The case in PyTorch on one thread and on two; nothing if it is not installed."""
     try:
         import torch
     except ImportError:
-        return []
-    return [_in_torch(torch, threads) for threads in (1, 2)]
+        return {}
+    return {f"torch eager, {count} threads": _in_torch(torch, count) for count in (1, 2)}
 
 
 def _in_torch(torch: Any, threads: int) -> Callable[[], None]:

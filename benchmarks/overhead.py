@@ -13,7 +13,7 @@ import numpy
 import autograd.numpy as np
 from autograd import Tensor, backend, grad
 from autograd.nn import relu
-from benchmarks.timing import interleave
+from benchmarks.timing import against
 
 CHAIN = 1000
 BATCH, WIDTH = 32, 64
@@ -27,9 +27,7 @@ def rows(seconds: float = 2.0) -> Iterator[dict]:
         ("MLP 3x64, batch 32: forward and backward", mlp(), "mlp"),
         ("MLP 3x64, batch 32: WGAN-GP double backward", gradient_penalty(), "gradient_penalty"),
     ):
-        theirs = _torch(peer)
-        timing = interleave(ours, *(theirs or [ours]), seconds=seconds)
-        yield timing.row(name, f"torch eager, {timing.peer + 1} threads" if theirs else "none")
+        yield against(name, ours, _torch(peer), seconds)
 
 
 def chain(constant: bool) -> Callable[[], Any]:
@@ -95,19 +93,22 @@ def gradient_penalty() -> Callable[[], Any]:
 # ------------------------------------------------------------------------- the same in PyTorch
 
 
-def _torch(name: str) -> list[Callable[[], Any]]:
+def _torch(name: str) -> dict[str, Callable[[], Any]]:
     """The program on one thread and on two: the faster counts."""
     try:
         import torch
     except ImportError:
-        return []
+        return {}
     programs = {
         "chain_of_constants": lambda: _torch_chain(torch, True),
         "chain_of_variables": lambda: _torch_chain(torch, False),
         "mlp": lambda: _torch_mlp(torch, penalty=False),
         "gradient_penalty": lambda: _torch_mlp(torch, penalty=True),
     }
-    return [_on_threads(torch, count, programs[name]()) for count in (1, 2)]
+    return {
+        f"torch eager, {count} threads": _on_threads(torch, count, programs[name]())
+        for count in (1, 2)
+    }
 
 
 def _on_threads(torch: Any, count: int, run: Callable[[], Any]) -> Callable[[], Any]:

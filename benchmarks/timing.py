@@ -11,7 +11,7 @@ right after one in another took 30 times as long. Hence a pause before each turn
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -66,6 +66,17 @@ def interleave(
     return Timing(
         _quartiles(times[0]), _quartiles(times[1 + best]), _quartiles(ratios), best, len(ratios)
     )
+
+
+def against(
+    name: str, ours: Callable[[], object], peers: Mapping[str, Callable[[], object]], seconds: float
+) -> dict:
+    """A row of ours against the fastest of the peers. If there are none it has no ratio."""
+    if not peers:
+        alone = interleave(ours, ours, seconds=seconds).row(name, "")
+        return {**alone, "peer": None, "peer_ms": None, "ratio": None, "spread": None}
+    timing = interleave(ours, *peers.values(), seconds=seconds)
+    return timing.row(name, list(peers)[timing.peer])
 
 
 def _turn(function: Callable[[], object]) -> float:

@@ -26,6 +26,8 @@ import numpy
 
 from autograd import backend
 
+CACHE = 2**20  # bytes that a core keeps close to itself, roughly
+
 T = TypeVar("T")
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import in_parts
+from autograd.backend.threads import CACHE, in_parts
 from autograd.nn.conv_geometry import Box, Geometry
 from autograd.nn.conv_winograd import Sums
 from autograd.nn.conv_winograd import applies as fewer_products
@@ -177,7 +177,7 @@ class _Columns:
         self.channels = channels
         self.dtype = dtype
         image = math.prod(geometry.out) * len(geometry.numbers) * channels * dtype.itemsize
-        fits = 2**20 if backend.current() == "numpy" else 2**28  # a core's cache; part of a GPU's
+        fits = 2**28 if backend.current() == "cupy" else CACHE
         self.images = max(1, min(count, fits // max(1, image)))
         self.padded: Any = None
         self.columns: Any = None

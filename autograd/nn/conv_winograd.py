@@ -31,7 +31,7 @@ from typing import Any
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import one_blas_thread
+from autograd.backend.threads import CACHE, one_blas_thread
 from autograd.nn.conv_geometry import Geometry, Sides
 
 G: dict[int, tuple] = {2: ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))}
@@ -120,7 +120,7 @@ class _Tiles:
         self.dtype = dtype
         depth = math.prod(sums.geometry.stride) * c_in + c_out
         image = math.prod(sums.points) * sums.high * sums.wide * depth * dtype.itemsize
-        self.images = max(1, min(count, 2**20 // image))
+        self.images = max(1, min(count, CACHE // image))
         self.buffers: dict[str, Array] = {}
 
     def blocks(self, start: int, stop: int) -> Iterator[slice]:

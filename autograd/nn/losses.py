@@ -45,7 +45,7 @@ def softmax_cross_entropy(logits, labels):
     Returns: (...), one loss for each label; take the mean or the sum yourself.
 
     Kept for the gradient, softmax(logits) − one_hot(labels), are the exponentials of the logits
-    (one array of their size) and not the logits: a quarter less time than computing them again.
+    (one array of their size) and not the logits.
 
     Raises TypeError for labels that are not integers, ValueError for labels of another shape or
     (on NumPy; elsewhere the check would wait for the device) outside of the range.
