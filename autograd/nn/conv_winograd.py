@@ -10,127 +10,117 @@ y₁ = d₁g₀ + d₂g₁ + d₃g₂, take 6 products; with 2 taps, 4. Winograd
             y₀ = m₀ + m₁ + m₂                           y₀ = m₀ + m₁
             y₁ = m₁ − m₂ + m₃                           y₁ = m₁ + m₂
 
-or, with matrices of the three sums, y = A[(G g) ⊙ (B d)]. In two dimensions each sum is taken along
-both, as one sum with the Kronecker product of its matrix with itself. A 3×3 kernel then makes tiles
-of 2×2 outputs by 4·4 products in place of 36, a 2×2 kernel by 9 in place of 16 (Lavin & Gray 2016,
-"Fast algorithms for convolutional neural networks", §4.1). With channels, each of the products is
-one of matrices: (tiles, C_in) @ (C_in, C_out). The gradient with respect to g is made of the same
-sums, transposed: Gᵀ[(B d)ᵀ (Aᵀ ȳ)].
+or, with matrices B, G and A for the three sums, y = Aᵀ[(G g) ⊙ (Bᵀ d)]. In two dimensions each sum
+is taken along both, and a 3×3 kernel makes tiles of 2×2 outputs by 4·4 products in place of 36, a
+2×2 kernel by 9 in place of 16 (Lavin & Gray 2016, "Fast algorithms for convolutional neural
+networks", §4.1). With channels, each product is one of matrices: (tiles, C_in) @ (C_in, C_out).
+The gradient with respect to g is the transpose of the same three sums: Gᵀ[(Bᵀ d)ᵀ (A ȳ)] G.
 
-A kernel with a stride is one with stride 1 of the input's residues modulo the stride, side by side
-as channels: a 4×4 kernel of stride 2 is a 2×2 kernel of 4 C_in channels.
+A kernel with a stride is one with stride 1 of the input's residues modulo the stride, set side by
+side as channels: so a 4×4 kernel of stride 2 is a 2×2 kernel of 4 C_in channels.
 
-Sums take time, too, so it pays for many channels. From 64 to 64 (3×3, float32), it takes two thirds
-of the time of :mod:`autograd.nn.conv_kernels`, and rounding errors are smaller.
+Sums move memory, products do not, so it pays for many channels. For 64 (3×3, float32) it takes two
+thirds of the time of :mod:`autograd.nn.conv_kernels`, and with smaller rounding errors.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from typing import Any
-
-import numpy
 
 from autograd import backend
 from autograd.backend import Array, xp
 from autograd.backend.threads import CACHE, one_blas_thread
 from autograd.nn.conv_geometry import Geometry, Sides
 
-# by the number of taps
-A = {2: [[1, 1, 0], [0, 1, 1]], 3: [[1, 1, 1, 0], [0, 1, -1, 1]]}
-B = {
-    2: [[1, -1, 0], [0, 1, 0], [0, -1, 1]],
-    3: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
-}
-G = {2: [[1, 0], [1, 1], [0, 1]], 3: [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]}
+G: dict[int, tuple] = {2: ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))}
+G[3] = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
+SUM = 30  # measured: how many products of a matrix product take as long as an element of a sum
 
 
 def applies(geometry: Geometry, images: int, c_in: int, c_out: int) -> bool:
-    """Whether the convolution is of this kind, and the products saved take longer than the sums."""
+    """Whether the convolution is of this kind, and the products it saves take longer than sums."""
     first, *others = geometry.boxes
-    if others or len(geometry.out) != 2 or backend.current() == "cupy":  # not measured there
+    if others or len(geometry.out) != 2 or backend.current() == "cupy":  # there, not measured
         return False
-    pairs = list(zip(first.offsets, geometry.stride, strict=True))
-    if any(taps.step != 1 or len(taps) % s or len(taps) // s not in G for taps, s in pairs):
+    if any(step != 1 for step in (offsets.step for offsets in first.offsets)):
+        return False
+    if any(k % s or k // s not in G for k, s in zip(first.shape, geometry.stride, strict=True)):
         return False
     if any(side % 2 for side in geometry.out) or images * math.prod(geometry.out) < 512:
         return False
-    points = math.prod(len(taps) // s + 1 for taps, s in pairs)
+    points = math.prod(k // s + 1 for k, s in zip(first.shape, geometry.stride, strict=True))
     residues = math.prod(geometry.stride)
     saved = 4 * math.prod(first.shape) - points * residues
-    # one element of a sum takes as long as 30 products in a matrix product, by measurement
-    return saved * c_in * c_out > 30 * points * (residues * c_in + c_out)
+    return saved * c_in * c_out > SUM * points * (residues * c_in + c_out)
 
 
-class Winograd:
-    """The convolutions of one geometry, for some of the images at a time."""
+class Sums:
+    """The three sums, and their transposes, for one geometry."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        taps = [k // s for k, s in zip(geometry.boxes[0].shape, geometry.stride, strict=True)]
-        self.taps = taps
-        self.points = (taps[0] + 1) * (taps[1] + 1)
-        self.residues = math.prod(geometry.stride)
-        self.a, self.b, self.g = (_kronecker(name, *taps) for name in "ABG")
+        self.taps = [k // s for k, s in zip(geometry.boxes[0].shape, geometry.stride, strict=True)]
+        self.points = [taps + 1 for taps in self.taps]
+        self.high, self.wide = (side // 2 for side in geometry.out)  # tiles
 
     def weights(self, w: Array) -> Array:
-        """G g: (k·k, C_in, C_out) -> (points, residues·C_in, C_out)."""
+        """G g Gᵀ: (k·k, C_in, C_out) -> (points, residues·C_in, C_out)."""
         split = w.reshape(*self._split(), *w.shape[1:]).transpose(0, 2, 1, 3, 4, 5)
         with one_blas_thread():
-            sums = xp.asarray(self.g, w.dtype) @ split.reshape(math.prod(self.taps), -1)
-        return sums.reshape(self.points, -1, w.shape[-1])
+            sums = self._matrix(w.dtype) @ split.reshape(math.prod(self.taps), -1)
+        return sums.reshape(math.prod(self.points), -1, w.shape[-1])
 
     def weights_transpose(self, m: Array, c_in: int) -> Array:
-        """Gᵀ m: (points, residues·C_in, C_out) -> (k·k, C_in, C_out)."""
-        (rows, s, columns, t), c_out = self._split(), m.shape[-1]
+        """Gᵀ m G: (points, residues·C_in, C_out) -> (k·k, C_in, C_out)."""
         with one_blas_thread():
-            sums = xp.asarray(self.g, m.dtype).T @ m.reshape(self.points, -1)
-        split = sums.reshape(rows, columns, s, t, c_in, c_out).transpose(0, 2, 1, 3, 4, 5)
+            split = self._matrix(m.dtype).T @ m.reshape(len(m), -1)
+        (rows, s, columns, t), c_out = self._split(), m.shape[-1]
+        split = split.reshape(rows, columns, s, t, c_in, c_out).transpose(0, 2, 1, 3, 4, 5)
         return split.reshape(-1, c_in, c_out)
 
     def _split(self) -> Sides:
-        """The sides of the kernel as taps of each residue: (taps, stride, taps, stride)."""
+        """The kernel as taps and residues, for rows and for columns."""
         pairs = zip(self.taps, self.geometry.stride, strict=True)
         return tuple(side for pair in pairs for side in pair)
 
+    def _matrix(self, dtype: Any) -> Array:
+        """G along both dimensions at once: its Kronecker product with itself."""
+        rows, columns = (G[taps] for taps in self.taps)
+        return xp.asarray([[a * b for a in p for b in q] for p in rows for q in columns], dtype)
+
     def gather(self, y: Array, x: Array, w: Array, b: Array | None, start: int, stop: int) -> None:
         """y = conv(x) + b for the images from ``start`` to ``stop``, w from :meth:`weights`."""
-        tiles = _Tiles(self, x.shape[-1], y.shape[-1], y.dtype, stop - start)
-        for images in tiles.blocks(start, stop):
-            read = tiles.of_input(x[images])
-            products = tiles.buffer("products", (*read.shape[:2], y.shape[-1]))
-            tiles.to_output(xp.matmul(read, w, out=products), b, y[images])
+        work = _Tiles(self, x.shape[-1], y.shape[-1], y.dtype, stop - start)
+        for images in work.blocks(start, stop):
+            read = work.of_input(x[images])
+            products = work.buffer("products", (*read.shape[:-1], w.shape[-1]))
+            xp.matmul(read, w, out=products)
+            if b is not None:
+                products[self.points[1] + 1] += b  # m₁₁ is in all four sums, with a plus
+            work.to_output(products, y[images])
 
     def correlate(self, x: Array, g: Array, start: int, stop: int) -> Array:
         """What those images add to the gradient with respect to :meth:`weights`."""
-        c_in, c_out, dtype = x.shape[-1], g.shape[-1], xp.result_type(x, g)
-        tiles = _Tiles(self, c_in, c_out, dtype, stop - start)
-        total = xp.zeros((self.points, self.residues * c_in, c_out), dtype)
-        for images in tiles.blocks(start, stop):
-            total += tiles.of_input(x[images]).swapaxes(1, 2) @ tiles.of_output(g[images])
+        dtype = xp.result_type(x, g)
+        work = _Tiles(self, x.shape[-1], g.shape[-1], dtype, stop - start)
+        depth = math.prod(self.geometry.stride) * x.shape[-1]
+        total = xp.zeros((math.prod(self.points), depth, g.shape[-1]), dtype)
+        for images in work.blocks(start, stop):
+            total += work.of_input(x[images]).swapaxes(1, 2) @ work.of_output(g[images])
         return total
 
 
-@functools.cache
-def _kronecker(name: str, rows: int, columns: int) -> list[list[float]]:
-    """The matrix of a sum along both dimensions."""
-    matrices: dict[str, Any] = {"A": A, "B": B, "G": G}
-    matrix = matrices[name]
-    return numpy.kron(matrix[rows], matrix[columns]).tolist()
-
-
 class _Tiles:
-    """The sums, for as many images at a time as fit into a core's cache."""
+    """The sums of as many images at a time as fit into a core's cache."""
 
-    def __init__(self, way: Winograd, c_in: int, c_out: int, dtype: Any, count: int) -> None:
-        self.way = way
-        self.high, self.wide = (side // 2 for side in way.geometry.out)
-        self.a, self.b = (xp.asarray(matrix, dtype) for matrix in (way.a, way.b))
+    def __init__(self, sums: Sums, c_in: int, c_out: int, dtype: Any, count: int) -> None:
+        self.sums = sums
         self.dtype = dtype
-        numbers = way.points * self.high * self.wide * (way.residues * c_in + c_out)
-        self.images = max(1, min(count, CACHE // (numbers * dtype.itemsize)))
+        depth = math.prod(sums.geometry.stride) * c_in + c_out
+        image = math.prod(sums.points) * sums.high * sums.wide * depth * dtype.itemsize
+        self.images = max(1, min(count, CACHE // image))
         self.buffers: dict[str, Array] = {}
 
     def blocks(self, start: int, stop: int) -> Iterator[slice]:
@@ -144,51 +134,83 @@ class _Tiles:
         return self.buffers[name]
 
     def of_input(self, x: Array) -> Array:
-        """B d: (N, H, W, C) -> (points, tiles, residues·C)."""
-        view = self._overlapping(x)
-        read = self.buffer("read", view.shape)
-        read[...] = view
-        # a product for each row of tiles: one for all has a stride of a power of two between its
-        # rows, which then share a line of the cache, and took twice as long
-        points, rows = self.way.points, len(x) * self.high
-        sums = self.buffer("of input", (points, rows, read.size // (points * rows)))
-        xp.matmul(self.b, read.reshape(sums.shape).swapaxes(0, 1), out=sums.swapaxes(0, 1))
-        return sums.reshape(points, rows * self.wide, -1)
+        """Bᵀ d B: (N, H, W, C) -> (points, tiles, residues·C)."""
+        (rows, columns), high, wide = self.sums.points, self.sums.high, self.sums.wide
+        x = self._residues(x)
+        n, height, _, *depth = x.shape
+        across = self.buffer("across", (columns, n, height, wide, *depth))
+        _input_sums([x[:, :, k : k + 2 * wide - 1 : 2] for k in range(columns)], across)
+        both = self.buffer("inputs", (rows, columns, n, high, wide, *depth))
+        _input_sums([across[:, :, k : k + 2 * high - 1 : 2] for k in range(rows)], both)
+        return both.reshape(rows * columns, n * high * wide, -1)
 
-    def _overlapping(self, x: Array) -> Array:
-        """What each tile reads: (row, column in it, N, tiles down, across, stride, stride, C)."""
-        geometry = self.way.geometry
+    def _residues(self, x: Array) -> Array:
+        """All that the outputs read: (N, H, W, C) -> (N, H′, W′, stride, stride, C), a view."""
+        geometry = self.sums.geometry
         if geometry.padded != geometry.sides:
             padded = self.buffer("padded", (len(x), *geometry.padded, x.shape[-1]))
             padded[geometry.inside] = x
             x = padded
-        pairs = zip(geometry.before, geometry.boxes[0].offsets, strict=True)
-        x = x[(slice(None), *(slice(before + taps[0], None) for before, taps in pairs))]
-        (s, t), (n, down, across, c) = geometry.stride, x.strides
-        return xp.lib.stride_tricks.as_strided(
-            x,
-            (*(k + 1 for k in self.way.taps), len(x), self.high, self.wide, s, t, x.shape[-1]),
-            (s * down, t * across, n, 2 * s * down, 2 * t * across, down, across, c),
-        )
+        index, split = [slice(None)], [len(x)]
+        for i, (stride, taps) in enumerate(zip(geometry.stride, self.sums.taps, strict=True)):
+            first = geometry.before[i] + geometry.boxes[0].offsets[i][0]
+            count = geometry.out[i] + taps - 1
+            index.append(slice(first, first + stride * count))
+            split += [count, stride]
+        return x[tuple(index)].reshape(*split, x.shape[-1]).transpose(0, 1, 3, 2, 4, 5)
 
-    def to_output(self, products: Array, b: Array | None, y: Array) -> None:
-        """A m + b: (points, tiles, C) -> (N, H, W, C), which is written into ``y``."""
-        flat = products.reshape(self.way.points, -1)
-        sums = self.buffer("to output", (4, flat.shape[1]))
-        y = self._by_tiles(y)
-        sums = xp.matmul(self.a, flat, out=sums).reshape(y.shape)
-        if b is None:
-            y[...] = sums
-        else:
-            xp.add(sums, b, out=y)
+    def to_output(self, products: Array, y: Array) -> None:
+        """Aᵀ m A: (points, tiles, C) -> (N, H, W, C), which is written into ``y``."""
+        high, wide = self.sums.high, self.sums.wide
+        n, c = len(y), y.shape[-1]
+        products = products.reshape(*self.sums.points, n, high, wide, c)
+        down = self.buffer("down", (2, *products.shape[1:]))
+        _output_sums(products, down)
+        y = y.reshape(n, high, 2, wide, 2, c)  # a view
+        for row in range(2):
+            _output_sums(down[row], [y[:, :, row, :, 0], y[:, :, row, :, 1]])
 
     def of_output(self, g: Array) -> Array:
-        """Aᵀ ȳ: (N, H, W, C) -> (points, tiles, C)."""
-        c, g = g.shape[-1], self._by_tiles(g).reshape(4, -1)
-        sums = self.buffer("of output", (self.way.points, g.shape[1]))
-        return xp.matmul(self.a.T, g, out=sums).reshape(self.way.points, -1, c)
+        """A g Aᵀ: (N, H, W, C) -> (points, tiles, C)."""
+        (rows, columns), high, wide = self.sums.points, self.sums.high, self.sums.wide
+        n, c = len(g), g.shape[-1]
+        g = g.reshape(n, high, 2, wide, 2, c)
+        across = self.buffer("spread", (columns, n, high, 2, wide, c))
+        _output_sums_transpose(g[:, :, :, :, 0], g[:, :, :, :, 1], across)
+        both = self.buffer("outputs", (rows, columns, n, high, wide, c))
+        _output_sums_transpose(across[:, :, :, 0], across[:, :, :, 1], both)
+        return both.reshape(rows * columns, -1, c)
 
-    def _by_tiles(self, y: Array) -> Array:
-        """(N, H, W, C) -> (row, column in the tile, N, tiles down, across, C), a view."""
-        view = y.reshape(len(y), self.high, 2, self.wide, 2, y.shape[-1])
-        return view.transpose(2, 4, 0, 1, 3, 5)
+
+def _input_sums(d: Any, out: Array) -> None:
+    """Bᵀ d."""
+    if len(d) == 3:
+        xp.subtract(d[0], d[1], out=out[0])
+        out[1] = d[1]
+        xp.subtract(d[2], d[1], out=out[2])
+    else:
+        xp.subtract(d[0], d[2], out=out[0])
+        xp.add(d[1], d[2], out=out[1])
+        xp.subtract(d[2], d[1], out=out[2])
+        xp.subtract(d[3], d[1], out=out[3])
+
+
+def _output_sums(m: Array, out: Any) -> None:
+    """Aᵀ m."""
+    if len(m) == 3:
+        xp.add(m[0], m[1], out=out[0])
+        xp.add(m[1], m[2], out=out[1])
+    else:
+        first = xp.add(m[1], m[2], out=out[0])
+        first += m[0]
+        second = xp.subtract(m[1], m[2], out=out[1])
+        second += m[3]
+
+
+def _output_sums_transpose(y0: Array, y1: Array, out: Array) -> None:
+    """A y."""
+    out[0] = y0
+    xp.add(y0, y1, out=out[1])
+    if len(out) == 4:
+        xp.subtract(y0, y1, out=out[2])
+    out[-1] = y1
