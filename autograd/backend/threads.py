@@ -56,6 +56,24 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     return [first, *(other.result() for other in others)]
 
 
+def in_blocks(
+    make: Callable[[int], T], start: int, stop: int, bytes_each: int
+) -> Iterator[tuple[slice, T]]:
+    """The examples from ``start`` to ``stop``, as many at a time as a core's cache has room for.
+
+    With each slice of them comes the memory to work in, ``make(how many)``: the same memory again
+    if there are as many. On a GPU blocks are larger.
+    """
+    room = 2**28 if backend.current() == "cupy" else CACHE
+    count = max(1, min(stop - start, room // max(1, bytes_each)))
+    room_for, memory = 0, None
+    for first in range(start, stop, count):
+        last = min(first + count, stop)
+        if memory is None or room_for != last - first:
+            room_for, memory = last - first, make(last - first)
+        yield slice(first, last), memory
+
+
 def _start(work: Callable[[int, int], T], start: int, stop: int) -> Future[T]:
     """Have another thread do it, in this one's context (such as ``numpy.errstate``)."""
     return _pool(os.getpid()).submit(contextvars.copy_context().run, work, start, stop)

@@ -23,11 +23,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import CACHE, in_parts
+from autograd.backend.threads import in_blocks, in_parts
 from autograd.nn.conv_geometry import Box, Geometry
-from autograd.nn.conv_winograd import Sums
+from autograd.nn.conv_winograd import Winograd
 from autograd.nn.conv_winograd import applies as fewer_products
 
 Run = Callable[[int, int], None]
@@ -69,9 +68,9 @@ def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     """w̄ = columns(x)ᵀ @ g."""
     c_in, c_out = x.shape[-1], g.shape[-1]
     if fewer_products(geometry, len(x), c_in, c_out):
-        sums = Sums(geometry)
-        parts = in_parts(partial(sums.correlate, x, g), len(x), g.size * c_in)
-        taps = sums.weights_transpose(sum(parts), c_in)
+        way = Winograd(geometry)
+        parts = in_parts(partial(way.correlate, x, g), len(x), g.size * c_in)
+        taps = way.weights_transpose(sum(parts), c_in)
     else:
         parts = in_parts(partial(_correlate, x, g, geometry), len(x), g.size * c_in)
         taps = sum(parts).reshape(-1, c_in, c_out)
@@ -104,8 +103,8 @@ def _gathering(y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry
     if geometry is None:  # no output reads anything
         return partial(_fill, y, b)
     if fewer_products(geometry, len(x), *w.shape[1:]):
-        sums = Sums(geometry)
-        return partial(sums.gather, y, x, sums.weights(_taps(w, geometry)), b)
+        way = Winograd(geometry)
+        return partial(way.gather, y, x, way.weights(_taps(w, geometry)), b)
     return partial(_gather, y, x, _matrix(w, geometry), b, geometry)
 
 
@@ -116,8 +115,7 @@ def _fill(y: Array, b: Array | None, start: int, stop: int) -> None:
 def _gather(
     y: Array, x: Array, matrix: Array, b: Array | None, geometry: Geometry, start: int, stop: int
 ) -> None:
-    columns = _Columns(geometry, x.shape[-1], x.dtype, stop - start)
-    for images in columns.blocks(start, stop):
+    for images, columns in _blocks(geometry, x, start, stop):
         target = y[images]
         in_order = target.flags.c_contiguous
         rows = target if in_order else xp.empty(target.shape, y.dtype)
@@ -132,19 +130,25 @@ def _gather(
 def _scatter(
     x: Array, g: Array, matrix: Array, b: Array | None, geometry: Geometry, start: int, stop: int
 ) -> None:
-    columns = _Columns(geometry, x.shape[-1], x.dtype, stop - start)
-    for images in columns.blocks(start, stop):
+    for images, columns in _blocks(geometry, x, start, stop):
         rows = columns.transpose(_rows(g[images]) @ matrix)
         x[images] = rows if b is None else rows + b
 
 
 def _correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) -> Array:
-    c_in, c_out = x.shape[-1], g.shape[-1]
-    columns = _Columns(geometry, c_in, x.dtype, stop - start)
-    total = xp.zeros((len(geometry.numbers) * c_in, c_out), _dtype(x, g))
-    for images in columns.blocks(start, stop):
+    shape = (len(geometry.numbers) * x.shape[-1], g.shape[-1])
+    total = xp.zeros(shape, _dtype(x, g))
+    for images, columns in _blocks(geometry, x, start, stop):
         total += columns.of(x[images]).T @ _rows(g[images])
     return total
+
+
+def _blocks(
+    geometry: Geometry, x: Array, start: int, stop: int
+) -> Iterator[tuple[slice, _Columns]]:
+    channels, size = x.shape[-1], x.dtype.itemsize
+    bytes_each = math.prod(geometry.out) * len(geometry.numbers) * channels * size
+    return in_blocks(partial(_Columns, geometry, channels, x.dtype), start, stop, bytes_each)
 
 
 def _taps(w: Array, geometry: Geometry) -> Array:
@@ -170,61 +174,39 @@ def _dtype(*arrays: Array | None) -> Any:
 
 
 class _Columns:
-    """The columns of a few images at a time, in buffers that are used again and again."""
+    """The columns of some images: memory for them, and views of it."""
 
-    def __init__(self, geometry: Geometry, channels: int, dtype: Any, count: int) -> None:
+    def __init__(self, geometry: Geometry, channels: int, dtype: Any, images: int) -> None:
         self.geometry = geometry
-        self.channels = channels
-        self.dtype = dtype
-        image = math.prod(geometry.out) * len(geometry.numbers) * channels * dtype.itemsize
-        fits = 2**28 if backend.current() == "cupy" else CACHE
-        self.images = max(1, min(count, fits // max(1, image)))
-        self.padded: Any = None
-        self.columns: Any = None
-
-    def blocks(self, start: int, stop: int) -> Iterator[slice]:
-        """The images from ``start`` to ``stop``, as many at a time as fit."""
-        for first in range(start, stop, self.images):
-            yield slice(first, min(first + self.images, stop))
+        self.padded = xp.zeros((images, *geometry.padded, channels), dtype)
+        self.inside = self.padded[geometry.inside]
+        shape = (images, *geometry.out, len(geometry.numbers), channels)
+        self.columns = xp.empty(shape, dtype)
+        self.copies = []  # (to, from)
+        first = 0
+        for box in geometry.boxes:
+            last = first + math.prod(box.shape)
+            part = self.columns[..., first:last, :]
+            part = part.reshape(images, *geometry.out, *box.shape, channels)  # a view
+            self.copies.append((part, _windows(self.padded, geometry, box)))
+            first = last
 
     def of(self, x: Array) -> Array:
         """What each output position reads: (N, *sides, C_in) -> (N·out, taps·C_in)."""
-        geometry = self.geometry
-        if geometry.is_pointwise:
+        if self.geometry.is_pointwise:
             return _rows(x)
-        if geometry.padded != geometry.sides:
-            padded = self._padded()[: len(x)]
-            padded[geometry.inside] = x
-            x = padded
-        taps = len(geometry.numbers)
-        if self.columns is None:
-            shape = (self.images, *geometry.out, taps, self.channels)
-            self.columns = xp.empty(shape, self.dtype)
-        columns = self.columns[: len(x)]
-        first = 0
-        for box in geometry.boxes:
-            count = math.prod(box.shape)
-            target = columns[..., first : first + count, :]
-            target = target.reshape(len(x), *geometry.out, *box.shape, self.channels)  # a view
-            target[...] = _windows(x, geometry, box)
-            first += count
-        return columns.reshape(-1, taps * self.channels)
+        self.inside[...] = x
+        for to, values in self.copies:
+            to[...] = values
+        return self.columns.reshape(-1, self.columns.shape[-2] * self.columns.shape[-1])
 
     def transpose(self, columns: Array) -> Array:
         """Each value added to where it was read from: (N·out, taps·C_in) -> (N, *sides, C_in)."""
-        geometry = self.geometry
-        columns = columns.reshape(-1, *geometry.out, len(geometry.numbers), self.channels)
-        padded = self._padded()[: len(columns)]
-        padded[...] = 0
-        for i, window in enumerate(geometry.windows):
-            padded[window] += columns[..., i, :]
-        return padded[geometry.inside]
-
-    def _padded(self) -> Array:
-        if self.padded is None:
-            shape = (self.images, *self.geometry.padded, self.channels)
-            self.padded = xp.zeros(shape, self.dtype)
-        return self.padded
+        self.padded[...] = 0
+        columns = columns.reshape(self.columns.shape)
+        for i, window in enumerate(self.geometry.windows):
+            self.padded[window] += columns[..., i, :]
+        return self.inside
 
 
 def _windows(x: Array, geometry: Geometry, box: Box) -> Array:
