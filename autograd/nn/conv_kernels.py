@@ -45,11 +45,15 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
 
     That is a convolution of g, or several (:attr:`Geometry.transposed`), and computed as one, as
     what is gathered is written once, and what is scattered is added up again and again. But where
-    x has few channels and g has many, the columns of g are the larger ones.
+    x has few channels and g has many, the columns of g are the larger ones, and worth it only where
+    they take fewer products.
     """
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))
-    if 2 * c_in < c_out:
+    if 2 * c_in <= c_out and not any(
+        part and (part.is_pointwise or fewer_products(part, len(g), c_out, c_in))
+        for _, part in geometry.transposed
+    ):
         run = partial(_scatter, x, g, _matrix(w, geometry).T, b, geometry)
         in_parts(run, len(g), g.size * c_in)
         return x
@@ -131,7 +135,8 @@ def _scatter(
     x: Array, g: Array, matrix: Array, b: Array | None, geometry: Geometry, start: int, stop: int
 ) -> None:
     for images, columns in _blocks(geometry, x, start, stop):
-        rows = columns.transpose(_rows(g[images]) @ matrix)
+        xp.matmul(_rows(g[images]), matrix, out=columns.flat)
+        rows = columns.transpose()
         x[images] = rows if b is None else rows + b
 
 
@@ -143,12 +148,11 @@ def _correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) ->
     return total
 
 
-def _blocks(
-    geometry: Geometry, x: Array, start: int, stop: int
-) -> Iterator[tuple[slice, _Columns]]:
+def _blocks(geometry: Geometry, x: Array, start: int, stop: int) -> Iterator[tuple[slice, Any]]:
     channels, size = x.shape[-1], x.dtype.itemsize
     bytes_each = math.prod(geometry.out) * len(geometry.numbers) * channels * size
-    return in_blocks(partial(_Columns, geometry, channels, x.dtype), start, stop, bytes_each)
+    columns: Callable[..., Any] = _Pointwise if geometry.is_pointwise else _Columns
+    return in_blocks(partial(columns, geometry, channels, x.dtype), start, stop, bytes_each)
 
 
 def _taps(w: Array, geometry: Geometry) -> Array:
@@ -182,6 +186,7 @@ class _Columns:
         self.inside = self.padded[geometry.inside]
         shape = (images, *geometry.out, len(geometry.numbers), channels)
         self.columns = xp.empty(shape, dtype)
+        self.flat = self.columns.reshape(-1, shape[-2] * shape[-1])  # a view
         self.copies = []  # (to, from)
         first = 0
         for box in geometry.boxes:
@@ -193,20 +198,27 @@ class _Columns:
 
     def of(self, x: Array) -> Array:
         """What each output position reads: (N, *sides, C_in) -> (N·out, taps·C_in)."""
-        if self.geometry.is_pointwise:
-            return _rows(x)
         self.inside[...] = x
         for to, values in self.copies:
             to[...] = values
-        return self.columns.reshape(-1, self.columns.shape[-2] * self.columns.shape[-1])
+        return self.flat
 
-    def transpose(self, columns: Array) -> Array:
-        """Each value added to where it was read from: (N·out, taps·C_in) -> (N, *sides, C_in)."""
+    def transpose(self) -> Array:
+        """Each value of ``flat`` added to where it was read from: (N, *sides, C_in)."""
         self.padded[...] = 0
-        columns = columns.reshape(self.columns.shape)
         for i, window in enumerate(self.geometry.windows):
-            self.padded[window] += columns[..., i, :]
+            self.padded[window] += self.columns[..., i, :]
         return self.inside
+
+
+class _Pointwise:
+    """Columns where each output reads just the input at its place: the input as it is."""
+
+    def __init__(self, geometry: Geometry, channels: int, dtype: Any, images: int) -> None:
+        pass  # no memory is needed
+
+    def of(self, x: Array) -> Array:
+        return _rows(x)
 
 
 def _windows(x: Array, geometry: Geometry, box: Box) -> Array:
