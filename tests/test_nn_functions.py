@@ -182,6 +182,12 @@ def test_sigmoid_cross_entropy_of_extreme_logits_is_finite_and_right(dtype):
     assert g.tolist() == [0, 1, -1, 0, 0.25]
 
 
+def test_sigmoid_cross_entropy_keeps_small_losses_in_float32():
+    x = array([30.0, -30.0], "float32")
+    losses = host(nn.sigmoid_cross_entropy(x, array([1, 0], "float32")))
+    numpy.testing.assert_allclose(losses, math.exp(-30), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["bool", "uint8", "int64"])
 def test_sigmoid_cross_entropy_takes_binary_data_as_they_are(kind):
     x = array([[-1.0, 2.0], [0.5, 3.0]], "float32")

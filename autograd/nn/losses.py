@@ -129,7 +129,7 @@ def sigmoid_cross_entropy(logits, targets):
         targets = targets.astype(logits.dtype)
     y = xp.abs(logits)
     y = xp.log1p(xp.exp(-y))
-    return y + xp.maximum(logits, 0) - logits * targets
+    return y + (xp.maximum(logits, 0) - logits * targets)  # the small one last: it may be all
 
 
 defvjp(
