@@ -1,5 +1,7 @@
-"""Data sets that come with the package, and what a data set is."""
+"""Data sets: what comes with the package, what can be fetched, and files of the user's own."""
 
 from scratchgen.data.images import ImageData
+from scratchgen.data.loading import load
+from scratchgen.data.mnist import download
 
-__all__ = ["ImageData"]
+__all__ = ["ImageData", "download", "load"]
