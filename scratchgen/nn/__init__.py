@@ -2,8 +2,38 @@
 
 from scratchgen.nn.conv import Conv
 from scratchgen.nn.dense import Dense
-from scratchgen.nn.initialisers import glorot_normal, he_normal, zeros
+from scratchgen.nn.embedding import Embedding
+from scratchgen.nn.initialisers import (
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    orthogonal,
+    zeros,
+)
+from scratchgen.nn.lstm import LSTM
 from scratchgen.nn.masked import MaskedConv
 from scratchgen.nn.module import Module
+from scratchgen.nn.normalisation import GroupNorm, LayerNorm
+from scratchgen.nn.weight_norm import WeightNormConv, WeightNormDense
 
-__all__ = ["Conv", "Dense", "MaskedConv", "Module", "glorot_normal", "he_normal", "zeros"]
+__all__ = [
+    "LSTM",
+    "Conv",
+    "Dense",
+    "Embedding",
+    "GroupNorm",
+    "LayerNorm",
+    "MaskedConv",
+    "Module",
+    "WeightNormConv",
+    "WeightNormDense",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "zeros",
+]

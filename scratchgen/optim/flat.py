@@ -26,16 +26,31 @@ class FlatParameters:
         self.data = np.concatenate([x.data.reshape(-1) for x in self.parameters])
         self.gradient = np.zeros_like(self.data)
         self._gradients = self._views(self.gradient)
-        for x, view in zip(self.parameters, self._views(self.data), strict=True):
+        self._data = self._views(self.data)
+        for x, view in zip(self.parameters, self._data, strict=True):
             x.data = view
 
-    def collect_gradients(self) -> Any:
-        """Move each parameter's ``grad`` into the buffer and clear it; one that has none counts 0.
+    def gather_gradients(self) -> Any:
+        """Make each parameter's ``grad`` a view of one buffer; one that has none becomes 0.
 
-        Returns the buffer.
+        Returns the buffer: what is changed in it is changed in the parameters' ``grad``. Raises
+        RuntimeError if the parameters are another buffer's by now.
         """
-        for x, view in zip(self.parameters, self._gradients, strict=True):
-            view[...] = 0.0 if x.grad is None else x.grad
+        for x, view, gradient in zip(self.parameters, self._data, self._gradients, strict=True):
+            if x.data is not view:
+                raise RuntimeError(
+                    f"a parameter of shape {x.shape} was moved to other memory since this "
+                    "optimiser was made, as by another optimiser; use the latest one"
+                )
+            if x.grad is not gradient:  # it is if they were gathered before
+                gradient[...] = 0.0 if x.grad is None else x.grad
+                x.grad = gradient
+        return self.gradient
+
+    def collect_gradients(self) -> Any:
+        """As :meth:`gather_gradients`, and clear each parameter's ``grad``."""
+        self.gather_gradients()
+        for x in self.parameters:
             x.grad = None
         return self.gradient
 
