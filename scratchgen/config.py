@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
+import textwrap
 import typing
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scratchgen.errors import UsageError, unknown
@@ -31,6 +36,38 @@ def override(configs: Sequence[Any], assignments: Sequence[str]) -> list[Any]:
         return [dataclasses.replace(c, **new) for c, new in zip(configs, changes, strict=True)]
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def assigned(assignments: Sequence[str], name: str) -> int | None:
+    """The whole number that the last of "field=value" gives the field ``name``, if any does."""
+    values = [a.partition("=")[2] for a in assignments if a.partition("=")[0] == name]
+    return _parsed(name, values[-1], int) if values else None
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a configuration, as a user reads about it."""
+
+    name: str
+    kind: str
+    default: Any
+    meaning: str
+
+
+def fields(config: Any) -> list[Field]:
+    """The fields of a dataclass, each with the string that follows it in the source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(type(config)))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    meanings = {}
+    for field, after in itertools.pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match after:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    meanings[field.target.id] = " ".join(text.split())
+    return [
+        Field(f.name, str(f.type), getattr(config, f.name), meanings.get(f.name, ""))
+        for f in dataclasses.fields(config)
+    ]
 
 
 def _parsed(name: str, text: str, kind: type) -> Any:

@@ -1,1 +1,5 @@
-"""From a seed to a run folder: the training loop, checkpoints, pictures and progress."""
+"""Training runs: the loop, the folder that it leaves behind, and how to open it again."""
+
+from scratchgen.training.run import Run
+
+__all__ = ["Run"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
 import platform
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,15 @@ from rich.console import Console
 
 import scratchgen
 from autograd import backend
+from scratchgen import data as datasets
 from scratchgen import metrics
-from scratchgen.config import override
-from scratchgen.data import ImageData
-from scratchgen.errors import UsageError
-from scratchgen.training import presets
-from scratchgen.training.evaluation import mean_nats
-from scratchgen.training.pictures import save_grid
+from scratchgen.config import assigned
+from scratchgen.errors import RunError
+from scratchgen.training import drawing, presets
+from scratchgen.training.evaluation import evaluate
 from scratchgen.training.progress import ProgressBar
+from scratchgen.training.report import page
+from scratchgen.training.run import Run
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.trainer import Trainer
 
@@ -37,7 +40,10 @@ class Job:
     model: str
     changes: Sequence[str] = ()
     """Fields of the model's configuration or of the training settings, as "field=value"."""
+    data: str | None = None
+    """A data set by name or path; None for the one that the model comes with."""
     seed: int = 0
+    dtype: str = "float32"
     out: Path | None = None
     """The run folder; None for a new one in ``runs``."""
     command: str = ""
@@ -48,40 +54,19 @@ def train(job: Job, console: Console) -> RunFolder:
 
     The same job on the same backend and number of threads gives the same weights, bit for bit.
     Raises UsageError for what does not exist, RunError for what cannot be done, and on Ctrl-C
-    Interrupted, with the best weights so far in the run folder.
+    Interrupted, after the state was saved.
     """
     preset = presets.find(job.model)
-    config, settings = override([preset.config, preset.training], job.changes)
-    data = preset.data()
-    check_fits(config, data)
-    rng = backend.default_rng(job.seed)
-    model = preset.model(config, rng)
-    folder = RunFolder(job.out) if job.out else RunFolder.numbered(Path("runs"), job.model)
-    folder.write_config(_description(job, config, settings, data))
-    trainer = Trainer(model, data, settings, rng, folder)
-    with ProgressBar(console, trainer.total, trainer.epochs, math.prod(data.shape)) as bar:
-        trainer.run(bar)
-    _finish(trainer, job.seed, console)
-    return folder
-
-
-def check_fits(config: Any, data: ImageData) -> None:
-    """Raise UsageError unless the model is one of images like those of ``data``."""
-    height, width, _ = data.shape
-    for name, value in {"height": height, "width": width, "levels": data.levels}.items():
-        if getattr(config, name) != value:
-            raise UsageError(
-                f"{name}={getattr(config, name)}: the images of {data.name} have {name} {value}"
-            )
-
-
-def _description(job: Job, config: Any, settings: Any, data: ImageData) -> dict[str, Any]:
-    return {
+    data = datasets.load(job.data or preset.data, assigned(job.changes, "levels"))
+    config, settings = preset.configured(data, job.changes)
+    folder = RunFolder.new(job.out) if job.out else RunFolder.numbered(Path("runs"), job.model)
+    description = {
         "command": job.command,
         "model": job.model,
         "data": data.name,
         "seed": job.seed,
         "backend": backend.current(),
+        "dtype": job.dtype,
         "config": dataclasses.asdict(config),
         "training": dataclasses.asdict(settings),
         "versions": {
@@ -90,26 +75,82 @@ def _description(job: Job, config: Any, settings: Any, data: ImageData) -> dict[
             "numpy": numpy.__version__,
         },
     }
+    folder.write_config(description)
+    _train(Run(folder, description), data, console)
+    return folder
 
 
-def _finish(trainer: Trainer, seed: int, console: Console) -> None:
-    """Evaluate the best weights on the test part, and draw samples from them."""
+def resume(path: Path, changes: Sequence[str], console: Console) -> RunFolder:
+    """Go on with the run in that folder, from its last state, as :func:`train` would have.
+
+    ``changes``: "epochs=…" or "steps=…", to train longer than was first asked for. The backend has
+    to be the one that the run began on.
+    """
+    run = Run.open(path)
+    if run.description["backend"] != backend.current():
+        raise RunError(
+            f"{path} was trained on the backend {run.description['backend']!r}; "
+            f"go on with --backend {run.description['backend']}"
+        )
+    if changes:
+        run = run.changed(changes)
+        run.folder.write_config(run.description)
+    _train(run, run.data(), console)
+    return run.folder
+
+
+def _train(run: Run, data: datasets.ImageData, console: Console) -> None:
+    trainer = Trainer(run.new_model(), data, run.settings, run.seed, run.folder)
+    trainer.restore()
+    bar = ProgressBar(console, trainer.step, trainer.total, trainer.epochs, data.shape)
+    with bar, _interruptions() as stop:
+        trainer.run(bar, stop=stop)
+    _finish(run, trainer, console)
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: the step under way is finished first. Pressed again, it ends."""
+    asked = threading.Event()
+
+    def ask(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals are the main thread's affair
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _finish(run: Run, trainer: Trainer, console: Console) -> None:
+    """Evaluate the best weights on the test part, draw samples from them, write the report."""
     model, data, folder = trainer.model, trainer.data, trainer.folder
-    nats = mean_nats(model, data.test)
-    bits = metrics.bits_per_dimension(nats, math.prod(data.shape))
+    figures = evaluate(model, data.test, presets.labels_of(model.config, data, "test"))
+    folder.forget_metrics_after(trainer.step)  # a test figure from before the run was prolonged
     folder.add_metrics(
-        {"epoch": trainer.best_epoch, "test_nats": nats, "test_bits_per_dimension": bits}
+        {
+            "epoch": trainer.best_epoch,
+            "test_nats": figures.nll_nats,
+            "test_nats_standard_error": figures.nll_nats_standard_error,
+            "test_bits_per_dimension": figures.bits_per_dim,
+        }
     )
-    samples = backend.to_numpy(model.sample(SAMPLES, backend.default_rng(seed)))
     picture = folder.picture("final")
-    save_grid(picture, samples, data.levels)
+    drawing.samples(picture, run, SAMPLES, seed=run.seed)
     uniform = metrics.uniform_nats(data.shape, data.levels)
     independent = metrics.independent_nats(data.train, data.test, data.levels)
-    for line in (
-        f"test: {nats:.2f} nats per image, {bits:.3f} bits per dimension "
-        f"({len(data.test)} images, weights of epoch {trainer.best_epoch})",
+    result = (
+        f"test: {figures.nll_nats:.2f} ± {figures.nll_nats_standard_error:.2f} nats per image, "
+        f"{figures.bits_per_dim:.3f} bits per dimension "
+        f"({figures.n} images, weights of epoch {trainer.best_epoch})",
         f"to compare: independent pixels {independent:.2f} nats, uniform {uniform:.2f}",
-        f"samples: {picture}",
-        f"run folder: {folder.path}",
-    ):
+    )
+    folder.write_report(page(folder, result))
+    where = (f"samples: {picture}", f"report: {folder.report}", f"run folder: {folder.path}")
+    for line in (*result, *where):
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console
@@ -16,8 +17,11 @@ class ProgressBar:
     Where the output is no terminal (a pipe, a file), there is a line for each epoch instead.
     """
 
-    def __init__(self, console: Console, total: int, epochs: int, dimensions: int) -> None:
-        self._console, self._epochs, self._dimensions = console, epochs, dimensions
+    def __init__(
+        self, console: Console, step: int, total: int, epochs: int, shape: tuple[int, ...]
+    ) -> None:
+        """``step`` of ``total`` is where it starts; ``shape`` is that of one image."""
+        self._console, self._epochs, self._dimensions = console, epochs, math.prod(shape)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -27,7 +31,9 @@ class ProgressBar:
             disable=not console.is_terminal,
             expand=True,
         )
-        self._task = self._bar.add_task("training", total=total, epoch=f"0/{epochs}", loss="")
+        self._task = self._bar.add_task(
+            "training", total=total, completed=step, epoch=f"0/{epochs}", loss=""
+        )
         self._validation = ""
 
     def __enter__(self) -> ProgressBar:

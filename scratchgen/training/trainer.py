@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, Protocol
 
 import numpy
 
 import autograd.numpy as np
 from autograd import backend
+from autograd.debug import debug
 from scratchgen.data import ImageData
 from scratchgen.errors import Interrupted, RunError
 from scratchgen.metrics import bits_per_dimension
-from scratchgen.optim import Adam
 from scratchgen.training.evaluation import mean_nats
+from scratchgen.training.optimisation import Optimisation, under
+from scratchgen.training.presets import labels_of
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
 
 REPORT_EVERY = 5
 """Steps between two reports of the loss. In between, a GPU is not made to wait for the CPU."""
 
+SAVE_EVERY = 60.0
+"""Seconds between two saves of the state, besides those after each epoch."""
 
-class Progress(Protocol):
-    """What a trainer tells about how far it is."""
+_ORDER, _STEP = range(2)  # what random numbers are for
+
+
+class Callback(Protocol):
+    """What is told how far training is."""
 
     def steps(self, step: int, epoch: int, nats: float, images_per_second: float) -> None:
         """The loss over the last few steps."""
@@ -37,7 +44,9 @@ class Trainer:
     """Trains ``model``, by its ``loss(batch, rng)``, on the training part of ``data``.
 
     After each epoch the validation part decides whether the weights are the best so far; these are
-    written to the run folder at once, so that nothing is lost when a run is stopped.
+    written to the run folder at once. So is the state: the weights as they are, the optimiser's
+    memory, the step. The random numbers of a step are a function of the seed and the step's number,
+    so there is no more to it, and a run that goes on from its state takes the very same steps.
     """
 
     def __init__(
@@ -45,116 +54,196 @@ class Trainer:
         model: Any,
         data: ImageData,
         settings: TrainingSettings,
-        rng: Any,
+        seed: int,
         folder: RunFolder,
     ) -> None:
         self.model, self.data, self.settings = model, data, settings
-        self.rng, self.folder = rng, folder
-        self.optimiser = Adam(model.parameters().values(), settings.learning_rate)
+        self.seed, self.folder = seed, folder
         self.images = backend.asarray(data.train)
+        labels = labels_of(model.config, data, "train")
+        self.labels = None if labels is None else backend.asarray(labels)
         self.batches = math.ceil(len(data.train) / settings.batch_size)  # of one epoch
         self.total = settings.steps or settings.epochs * self.batches  # steps
         self.epochs = math.ceil(self.total / self.batches)
+        self.optimisation = Optimisation(model, settings, self.total)
         self.step = 0
-        self.epoch = 0
         self.best_epoch = 0  # 0: none yet
         self.best_nats = math.inf
-        self._started = time.perf_counter()
+        self._nats, self._count = 0.0, 0  # in this epoch so far: loss summed over images, and these
+        self._seconds = 0.0  # of training before this process
+        self._timed = [0, 0.0]  # images of this epoch and the seconds they took, in this process
+        self._started = self._saved = time.perf_counter()
 
-    def run(self, progress: Progress) -> None:
-        """Train to the end. The model is left with the best weights.
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that the last step belongs to, from 1."""
+        return max(1, math.ceil(self.step / self.batches))
 
-        Raises RunError if the loss is not a finite number any more, and on Ctrl-C Interrupted. In
-        both cases the best weights so far are in the run folder.
+    @property
+    def _at_end_of_epoch(self) -> bool:
+        return self.step % self.batches == 0 or self.step == self.total
+
+    def run(self, *callbacks: Callback, stop: Callable[[], bool] = lambda: False) -> None:
+        """Train to the end, or until ``stop()``. The model is left with the best weights.
+
+        Raises RunError if the loss is not a finite number any more, and Interrupted if stopped. In
+        both cases what is in the run folder can be trained on, and its best weights be used.
         """
-        try:
-            with numpy.errstate(over="ignore", invalid="ignore"):  # reported once, as RunError
-                while self.step < self.total:
-                    self.epoch += 1
-                    train_nats, images_per_second = self._one_epoch(progress)
-                    progress.epoch(self._validate(train_nats, images_per_second))
-        except KeyboardInterrupt:
-            raise Interrupted(self._keep()) from None
-        self.model.load(self._best)
+        if not self.folder.state.exists():
+            self.save()
+        with numpy.errstate(over="ignore", invalid="ignore"):  # reported once, as RunError
+            while self.step < self.total:
+                for losses, images, seconds in self._intervals(stop):
+                    if not math.isfinite(losses):
+                        self._diverged(losses)
+                    self._nats += losses
+                    self._count += images
+                    self._timed = [self._timed[0] + images, self._timed[1] + seconds]
+                    for callback in callbacks:
+                        callback.steps(self.step, self.epoch, losses / images, images / seconds)
+                    if self._at_end_of_epoch:
+                        break
+                    if stop():
+                        self.save()
+                        raise Interrupted(self._left())
+                    if time.perf_counter() - self._saved > SAVE_EVERY:
+                        self.save()
+                record = self._validate()
+                for callback in callbacks:
+                    callback.epoch(record)
+                if stop():
+                    raise Interrupted(self._left())
+        self.model.load(self.folder.load_checkpoint())
 
-    def _keep(self) -> str:
-        """What is left of a run that was stopped."""
-        at = f"interrupted at step {self.step} of {self.total}"
-        if self.best_epoch == 0:
-            self._save(None)
-            return f"{at}, before the first validation; weights saved in {self.folder.checkpoint}"
-        best = f"epoch {self.best_epoch}, validation {self.best_nats:.2f} nats"
-        return f"{at}; the best weights so far ({best}) are in {self.folder.checkpoint}"
-
-    def _save(self, nats: float | None) -> None:
-        """Write the weights as they are now to the run folder."""
-        metadata = {"epoch": self.epoch, "step": self.step, "validation_nats": nats}
-        self._best = self.model.values()
-        self.folder.save_checkpoint(self._best, metadata)
-
-    def _one_epoch(self, progress: Progress) -> tuple[float, float]:
-        """Train on every image once; the mean loss in nats and the images per second."""
-        nats, count = 0.0, 0
-        began = time.perf_counter()
-        for losses, images, seconds in self._intervals():
-            self._check(losses)
-            nats += losses
-            count += images
-            progress.steps(self.step, self.epoch, losses / images, images / seconds)
-        return nats / count, count / (time.perf_counter() - began)
-
-    def _intervals(self) -> Iterator[tuple[float, int, float]]:
-        """Train on every image once, and report every few steps.
+    def _intervals(self, stop: Callable[[], bool]) -> Iterator[tuple[float, int, float]]:
+        """Train to the end of the epoch, and report every few steps.
 
         Yields the loss in nats summed over the images since the last report, their number, and
         the seconds they took.
         """
-        order = np.argsort(self.rng.random(len(self.images)))
-        size = self.settings.batch_size
+        epoch, first = divmod(self.step, self.batches)
+        order = np.argsort(self._rng(_ORDER, epoch).random(len(self.images)))
         losses, images, began = 0.0, 0, time.perf_counter()
-        for i in range(self.batches):
-            batch = self.images[order[i * size : (i + 1) * size]]
-            losses = losses + self._one_step(batch) * len(batch)
-            images += len(batch)
-            last = i == self.batches - 1 or self.step == self.total
-            if last or self.step % REPORT_EVERY == 0:
+        for i in range(first, min(self.batches, self.total - epoch * self.batches)):
+            rows = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
+            losses = losses + self._one_step(rows) * len(rows)
+            images += len(rows)
+            if self._at_end_of_epoch or self.step % REPORT_EVERY == 0 or stop():
                 yield losses.item(), images, time.perf_counter() - began
                 losses, images, began = 0.0, 0, time.perf_counter()
-            if last:
-                return
 
-    def _one_step(self, batch: Any) -> Any:
+    def _one_step(self, rows: Any) -> Any:
         """One update of the parameters; the loss in nats, still on the device."""
-        loss, metrics = self.model.loss(batch, self.rng)
+        images = self.images[rows]
+        batch = images if self.labels is None else (images, self.labels[rows])
+        loss, metrics = self.model.loss(batch, self._rng(_STEP, self.step))
         loss.backward()
-        self.optimiser.step()
+        self.optimisation.step()
         self.step += 1
-        return metrics["nats"]
+        return metrics["nats"].astype("float64")  # in which sums of float32 are exact, or nearly
 
-    def _validate(self, train_nats: float, images_per_second: float) -> dict[str, Any]:
+    def _rng(self, purpose: int, number: int) -> Any:
+        """A generator of its own for each step, and for the order of the images in each epoch."""
+        entropy = numpy.random.SeedSequence([self.seed, purpose, number])
+        return backend.default_rng(int(entropy.generate_state(1, "uint64")[0]))
+
+    def _validate(self) -> dict[str, Any]:
         """Keep the weights if they are the best so far. Returns the epoch's line of metrics."""
-        nats = mean_nats(self.model, self.data.validation)
-        self._check(nats)
-        if nats < self.best_nats:
-            self._save(nats)
-            self.best_epoch, self.best_nats = self.epoch, nats
+        with self.optimisation.averaged():
+            nats = self._validation_nats()
+            if nats < self.best_nats:
+                self.best_epoch, self.best_nats = self.epoch, nats
+                metadata = {"epoch": self.epoch, "step": self.step, "validation_nats": nats}
+                self.folder.save_checkpoint(self.model.values(), metadata)
+        if not math.isfinite(nats):
+            self._diverged(nats)
+        seconds = self._seconds + time.perf_counter() - self._started
         record = {
             "epoch": self.epoch,
             "step": self.step,
-            "train_nats": train_nats,
+            "train_nats": self._nats / self._count,
             "validation_nats": nats,
             "validation_bits_per_dimension": bits_per_dimension(nats, math.prod(self.data.shape)),
             "best_epoch": self.best_epoch,
-            "images_per_second": images_per_second,
-            "seconds": time.perf_counter() - self._started,
+            "images_per_second": self._timed[0] / self._timed[1],
+            "seconds": seconds,
         }
         self.folder.add_metrics(record)
+        self._nats, self._count, self._timed = 0.0, 0, [0, 0.0]
+        self.save()
         return record
 
-    def _check(self, nats: float) -> None:
-        """Raise RunError if training has diverged."""
-        if not math.isfinite(nats):
-            raise RunError(
-                f"the loss became {nats} by step {self.step}; "
-                f"try --set learning_rate={self.settings.learning_rate / 4:g}"
-            )
+    def _validation_nats(self) -> float:
+        labels = labels_of(self.model.config, self.data, "validation")
+        return mean_nats(self.model, self.data.validation, labels)
+
+    # ------------------------------------------------------------------------------------- state
+
+    def save(self) -> None:
+        """Write the state to the run folder."""
+        self._saved = time.perf_counter()
+        arrays = {f"weights.{path}": x for path, x in self.model.values().items()}
+        arrays |= self.optimisation.state()
+        metadata = {
+            "step": self.step,
+            "best_epoch": self.best_epoch,
+            "best_nats": self.best_nats if self.best_epoch else None,
+            "nats": self._nats,
+            "count": self._count,
+            "seconds": self._seconds + self._saved - self._started,
+        }
+        self.folder.save_state(arrays, metadata)
+
+    def restore(self) -> None:
+        """Go back to the state in the run folder; to the very start if there is none."""
+        if not self.folder.state.exists():
+            return
+        arrays, metadata = self.folder.load_state()
+        try:
+            self.model.load(under("weights.", arrays))
+            self.optimisation.load_state(arrays)
+        except ValueError as error:
+            raise RunError(f"{self.folder.state} is not of this model: {error}") from error
+        self.step = metadata["step"]
+        self.best_epoch = metadata["best_epoch"]
+        self.best_nats = metadata["best_nats"] if self.best_epoch else math.inf
+        self._nats, self._count = metadata["nats"], metadata["count"]
+        self._seconds = metadata["seconds"]
+        self.folder.forget_metrics_after(self.step)
+
+    def _left(self) -> str:
+        """What is left of a run that was stopped."""
+        best = (
+            f"best so far epoch {self.best_epoch}, validation {self.best_nats:.2f} nats"
+            if self.best_epoch
+            else "not validated yet"
+        )
+        return (
+            f"interrupted at step {self.step} of {self.total} ({best}); "
+            f"go on with: scratchgen train --resume {self.folder.path}"
+        )
+
+    def _diverged(self, nats: float) -> NoReturn:
+        """Raise RunError, naming the operation that made the first number that is none."""
+        raise RunError(
+            f"the loss became {nats} by step {self.step}: {self._first_fault()}; "
+            f"try --set learning_rate={self.settings.learning_rate / 4:g} "
+            f"(the last good state and weights are in {self.folder.path})"
+        )
+
+    def _first_fault(self) -> str:
+        """Take the steps since the last state again, with the engine's checks of every operation.
+
+        On its way there training does not pay for these checks.
+        """
+        last = self.step
+        self.restore()
+        try:
+            with debug():
+                while self.step < last:
+                    for _ in self._intervals(lambda: False):
+                        pass
+                self._validation_nats()
+        except FloatingPointError as error:
+            return f"{error} (step {self.step + 1})"
+        return "no operation makes it out of finite numbers"

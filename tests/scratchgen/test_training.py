@@ -1,21 +1,33 @@
 """The training job: what it leaves behind, and that it is the same every time."""
 
+import contextlib
+import dataclasses
 import io
 import json
 import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
 
 import numpy
 import pytest
+import safetensors.numpy
+import scipy.stats
 from matplotlib.image import imread
 from rich.console import Console
 
 from autograd import backend
+from scratchgen import data as datasets
 from scratchgen.config import override
 from scratchgen.data import digits
 from scratchgen.errors import Interrupted, RunError, UsageError
+from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNNConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
-from scratchgen.training import checkpoint, job, presets, trainer
-from scratchgen.training.evaluation import mean_nats
+from scratchgen.training import Run, checkpoint, drawing, job, presets, trainer
+from scratchgen.training.evaluation import evaluate, mean_nats
 from scratchgen.training.pictures import save_grid
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
@@ -25,7 +37,7 @@ SMALL = ("channels=8", "blocks=1", "first_size=3")
 
 def train(out, *changes, seed=0):
     output = io.StringIO()
-    task = job.Job("pixelcnn", [*SMALL, *changes], seed, out, "the command")
+    task = job.Job("pixelcnn", [*SMALL, *changes], seed=seed, out=out, command="the command")
     folder = job.train(task, Console(file=output, width=100))
     return folder, output.getvalue()
 
@@ -66,10 +78,8 @@ def test_there_is_a_line_of_metrics_for_each_epoch_and_one_for_the_test(run):
 
 def test_the_checkpoint_holds_the_best_weights_and_the_test_figure_is_theirs(run):
     folder, _ = run
-    values, metadata = checkpoint.load(folder.checkpoint)
-    config = PixelCNNConfig(channels=8, blocks=1, first_size=3)
-    model = PixelCNN(config, backend.default_rng(5))
-    model.load(values)
+    _, metadata = checkpoint.load(folder.checkpoint)
+    model = Run.open(folder.path).model()
     records = lines(folder)
     best = min(records[:-1], key=lambda record: record["validation_nats"])
     assert metadata["epoch"] == best["epoch"]
@@ -80,18 +90,19 @@ def test_the_checkpoint_holds_the_best_weights_and_the_test_figure_is_theirs(run
 
 def test_the_output_ends_with_the_test_figure_and_the_picture(run):
     folder, output = run
-    epoch1, epoch2, test, compare, samples, where = output.splitlines()
+    epoch1, epoch2, test, compare, samples, report, where = output.splitlines()
     assert epoch1.startswith("epoch 1/2: train ") and epoch2.startswith("epoch 2/2: train ")
-    assert test.startswith(f"test: {lines(folder)[-1]['test_nats']:.2f} nats per image, ")
+    assert test.startswith(f"test: {lines(folder)[-1]['test_nats']:.2f} ± ")
+    assert report == f"report: {folder.path / 'report.html'}"
     assert compare == "to compare: independent pixels 106.94 nats, uniform 181.33"
     assert samples == f"samples: {folder.path / 'samples' / 'final.png'}"
     assert where == f"run folder: {folder.path}"
-    assert imread(folder.path / "samples" / "final.png").shape == (8 * 80 + 16, 8 * 80 + 16, 4)
+    assert imread(folder.path / "samples" / "final.png").shape[:2] == (8 * 80 + 16, 8 * 80 + 16)
 
 
 def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path, monkeypatch):
     figures = iter([90.0, 80.0, 85.0])
-    monkeypatch.setattr(trainer, "mean_nats", lambda model, images: next(figures))
+    monkeypatch.setattr(trainer, "mean_nats", lambda model, images, labels: next(figures))
     three, _ = train(tmp_path / "three", "epochs=3")
     figures = iter([90.0, 80.0])
     two, output = train(tmp_path / "two", "epochs=2")
@@ -106,43 +117,250 @@ def test_steps_stop_in_the_middle_of_an_epoch_and_still_validate(tmp_path):
     assert [record.get("step") for record in lines(folder)] == [17, 20, None]
 
 
-def stop_at(step, monkeypatch, error):
-    """Have the model's loss raise ``error`` at that step."""
+def at_step(step, monkeypatch, act):
+    """Have ``act`` called within the model's loss at that step."""
     loss, count = PixelCNN.loss, iter(range(1, 1000))
 
-    def failing(self, batch, rng):
+    def acting(self, batch, rng):
         if next(count) == step:
-            raise error
+            act()
         return loss(self, batch, rng)
 
-    monkeypatch.setattr(PixelCNN, "loss", failing)
+    monkeypatch.setattr(PixelCNN, "loss", acting)
 
 
-def test_ctrl_c_keeps_the_best_weights_so_far(tmp_path, monkeypatch):
-    stop_at(20, monkeypatch, KeyboardInterrupt())
-    with pytest.raises(Interrupted, match=r"at step 19 of 51; .*\(epoch 1, validation \d"):
-        train(tmp_path / "a", "epochs=3")
-    _, metadata = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
-    assert (metadata["epoch"], metadata["step"]) == (1, 17)
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_before_the_first_validation_keeps_the_weights_as_they_are(tmp_path, monkeypatch):
-    stop_at(5, monkeypatch, KeyboardInterrupt())
-    with pytest.raises(Interrupted, match="before the first validation; weights saved in"):
-        train(tmp_path / "a", "epochs=3")
-    _, metadata = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
-    assert metadata["step"] == 4
+def resume(path, *changes):
+    output = io.StringIO()
+    job.resume(path, changes, Console(file=output, width=100))
+    return output.getvalue()
 
 
-def test_a_loss_that_diverges_stops_the_run_and_says_what_to_try(tmp_path):
-    with pytest.raises(RunError, match=r"the loss became .* try --set learning_rate=2.5e\+29"):
+def files(path):
+    """What must be the same however often a run was interrupted: weights, pictures, figures."""
+    names = ("checkpoint.safetensors", "samples/final.png")
+    figures = [
+        {k: x for k, x in record.items() if "second" not in k} for record in lines(RunFolder(path))
+    ]
+    arrays, state = checkpoint.load(path / "state.safetensors")
+    del state["seconds"]
+    weights = {name: x.tobytes() for name, x in arrays.items()}
+    return [(path / name).read_bytes() for name in names], figures, state, weights
+
+
+@pytest.mark.parametrize("step", [1, 5, 17, 20, 34])
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_weights_bit_for_bit(
+    run, tmp_path, monkeypatch, step
+):
+    with monkeypatch.context() as patched:
+        at_step(step, patched, press_ctrl_c)
+        with pytest.raises(Interrupted, match=f"at step {step} of 34 .* train --resume {tmp_path}"):
+            train(tmp_path / "a", "epochs=2")
+    resume(tmp_path / "a")
+    assert files(tmp_path / "a") == files(run[0].path)
+
+
+class Killed(BaseException):
+    """The process ends here; nothing catches this."""
+
+
+@pytest.mark.parametrize("call", range(1, 14))
+def test_a_run_killed_while_it_writes_a_file_resumes_to_the_same_weights_bit_for_bit(
+    run, tmp_path, monkeypatch, call
+):
+    """The config, then the state, then for each epoch the checkpoint and the state."""
+    sync, count = os.fsync, iter(range(1, 1000))
+
+    def killed(descriptor):
+        if next(count) == call:
+            os.ftruncate(descriptor, 100)
+            raise Killed
+        sync(descriptor)
+
+    path = tmp_path / "a"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", killed)
+        patched.setattr(type(path), "unlink", lambda *args, **kwargs: None)  # .part is left behind
+        with contextlib.suppress(Killed):
+            train(path, "epochs=2")
+    for file in path.glob("*.safetensors"):
+        checkpoint.load(file)
+    if (path / "config.json").exists():
+        resume(path)
+    else:
+        train(path, "epochs=2")
+    assert files(path) == files(run[0].path)
+
+
+@pytest.mark.slow
+def test_a_run_killed_twenty_times_at_any_moment_ends_with_the_same_weights(tmp_path):
+    """kill -9 after a random time, again and again; in the end the run is as if nothing was."""
+    fields = [word for change in SMALL for word in ("--set", change)]
+    command = [sys.executable, "-m", "scratchgen", "train"]
+    begin = [*command, "pixelcnn", *fields, "--epochs", "40", "--out"]
+    subprocess.run([*begin, tmp_path / "whole"], check=True, stdout=subprocess.DEVNULL)
+    rng, path, kills = numpy.random.default_rng(0), tmp_path / "killed", 0
+    while not (path / "report.html").exists():
+        going = [*command, "--resume", path] if (path / "config.json").exists() else [*begin, path]
+        process = subprocess.Popen(going, stdout=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            limit = rng.uniform(0.5, 1.2) if kills < 20 else None
+            assert process.wait(limit) == 0
+            continue
+        process.kill()
+        process.wait()
+        kills += 1
+        for file in path.glob("*.safetensors"):
+            checkpoint.load(file)
+    assert kills >= 20
+    assert files(path) == files(tmp_path / "whole")
+
+
+def test_every_part_of_the_optimisation_is_resumed_bit_for_bit(tmp_path, monkeypatch):
+    changes = [
+        "epochs=2",
+        "optimiser=adamax",
+        "schedule=cosine",
+        "warmup=4",
+        "clip=5",
+        "average=0.9",
+    ]
+    train(tmp_path / "whole", *changes)
+    with monkeypatch.context() as patched:
+        at_step(20, patched, press_ctrl_c)
+        with pytest.raises(Interrupted):
+            train(tmp_path / "a", *changes)
+    resume(tmp_path / "a")
+    assert files(tmp_path / "a") == files(tmp_path / "whole")
+
+
+def test_the_averaged_weights_are_those_validated_and_kept(tmp_path):
+    folder, _ = train(tmp_path / "a", "epochs=1", "average=0.9")
+    best, _ = checkpoint.load(folder.checkpoint)
+    last, _ = checkpoint.load(folder.state)
+    assert not numpy.allclose(best["first.weight"], last["weights.first.weight"], atol=1e-4)
+    model = Run.open(folder.path).model()
+    figure = mean_nats(model, digits.load().validation)
+    assert figure == pytest.approx(lines(folder)[0]["validation_nats"], rel=1e-6)
+
+
+@pytest.mark.parametrize("change", ["schedule=cosine", "warmup=9", "clip=0.1", "optimiser=sgd"])
+def test_each_setting_of_the_optimisation_changes_the_weights(run, tmp_path, change):
+    folder, _ = train(tmp_path / "a", "epochs=1", change, "learning_rate=0.004")
+    plain, _ = train(tmp_path / "b", "epochs=1", "learning_rate=0.004")
+    assert folder.checkpoint.read_bytes() != plain.checkpoint.read_bytes()
+
+
+def test_a_finished_run_can_be_trained_longer(run, tmp_path):
+    train(tmp_path / "a", "epochs=1")
+    resume(tmp_path / "a", "epochs=2")
+    assert files(tmp_path / "a") == files(run[0].path)
+
+
+def test_resuming_a_finished_run_changes_nothing(run, tmp_path):
+    shutil.copytree(run[0].path, tmp_path / "a")
+    resume(tmp_path / "a")
+    assert files(tmp_path / "a") == files(run[0].path)
+
+
+def test_a_loss_that_diverges_names_the_operation_and_keeps_the_last_good_state(tmp_path):
+    with pytest.raises(RunError, match=r"the loss became .*conv.*try --set learning_rate=2.5e\+29"):
         train(tmp_path / "a", "learning_rate=1e30", "epochs=1")
+    arrays, metadata = checkpoint.load(tmp_path / "a" / "state.safetensors")
+    assert metadata["step"] == 0 and all(numpy.isfinite(x).all() for x in arrays.values())
 
 
 def test_a_validation_figure_that_is_no_number_stops_the_run_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "mean_nats", lambda model, images: math.nan)
+    monkeypatch.setattr(trainer, "mean_nats", lambda model, images, labels: math.nan)
     with pytest.raises(RunError, match="the loss became nan by step 17"):
         train(tmp_path / "a", "epochs=1")
+
+
+def test_a_run_is_loaded_in_three_lines(run):
+    model = Run.open(run[0].path).model()
+    images = model.sample(2, backend.default_rng(0))
+    assert images.shape == (2, 8, 8, 1)
+
+
+def test_the_weights_are_plain_safetensors(run):
+    values = safetensors.numpy.load_file(run[0].checkpoint)
+    assert values["blocks.0.conv.weight"].shape == (3, 3, 4, 4)
+
+
+def test_float64_weights_are_trained_and_loaded_as_such(tmp_path):
+    task = job.Job("pixelcnn", [*SMALL, "steps=2"], dtype="float64", out=tmp_path / "a")
+    job.train(task, Console(file=io.StringIO()))
+    assert Run.open(tmp_path / "a").model().first.weight.dtype == "float64"
+
+
+def test_the_standard_error_is_that_of_a_mean(run):
+    model, images = Run.open(run[0].path).model(), digits.load().test[:20]
+    figures = evaluate(model, images)
+    each = -model.log_prob(backend.asarray(images)).data
+    each = backend.to_numpy(each)
+    assert figures.nll_nats == pytest.approx(each.mean(), rel=1e-6)
+    assert figures.nll_nats_standard_error == pytest.approx(scipy.stats.sem(each), rel=1e-5)
+    assert figures.n == 20
+
+
+def edited(folder, tmp_path, change):
+    """A copy of the run with another config.json."""
+    path = tmp_path / "edited"
+    shutil.copytree(folder.path, path)
+    config = json.loads((path / "config.json").read_text())
+    change(config)
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.pop("seed"), "there is no entry 'seed'"),
+        (lambda c: c.update(model="pixelrnn"), "unknown model 'pixelrnn'; did you mean 'pixelcnn'"),
+        (lambda c: c["config"].update(channels="many"), "channels='many' is not of the type int"),
+        (lambda c: c["config"].update(channels=7), "channels=7: channels must be even"),
+        (lambda c: c["config"].update(widht=8), "unexpected keyword argument 'widht'"),
+        (lambda c: c["config"].update(channels=16), "checkpoint.safetensors is not of the model"),
+        (lambda c: c["config"].update(levels=9, height=7), "height=7: the images of digits have"),
+    ],
+)
+def test_an_edited_configuration_is_one_clear_line(run, tmp_path, change, message):
+    path = edited(run[0], tmp_path, change)
+    with pytest.raises(RunError) as raised:
+        opened = Run.open(path)
+        opened.data()
+        opened.model()
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 300, -1])
+def test_a_truncated_checkpoint_is_one_clear_line(run, tmp_path, keep):
+    path = edited(run[0], tmp_path, lambda config: None) / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(RunError, match=r"checkpoint.safetensors .* is damaged or incomplete"):
+        Run.open(path.parent).model()
+
+
+def test_no_run_and_no_weights_are_clear_lines(tmp_path, monkeypatch):
+    with pytest.raises(RunError, match="is not the folder of a run: there is no such folder"):
+        Run.open(tmp_path / "a")
+    with pytest.raises(RunError, match=r"is not the folder of a run: there is no config\.json"):
+        Run.open(tmp_path)
+    at_step(3, monkeypatch, press_ctrl_c)
+    with pytest.raises(Interrupted, match="not validated yet"):
+        train(tmp_path / "b")
+    with pytest.raises(RunError, match="has no weights yet"):
+        Run.open(tmp_path / "b").model()
+
+
+def test_the_report_is_one_page_that_needs_no_other(run):
+    page = (run[0].path / "report.html").read_text()
+    assert "<svg" in page and "data:image/png;base64," in page and "the command" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 
 def test_a_checkpoint_round_trip_changes_nothing(tmp_path, rng):
@@ -165,7 +383,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match=r"cannot write .*: No space left on device; .* is kept"):
         checkpoint.save(path, {"a": numpy.zeros(2)}, {})
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert checkpoint.load(path)[0]["a"].all()
@@ -174,9 +392,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
 def test_a_run_folder_is_never_written_over(tmp_path):
     names = [RunFolder.numbered(tmp_path / "runs", "pixelcnn").path.name for _ in range(3)]
     assert names == ["pixelcnn-1", "pixelcnn-2", "pixelcnn-3"]
-    RunFolder(tmp_path / "mine").write_config({})
+    RunFolder.new(tmp_path / "mine").write_config({})
     with pytest.raises(RunError, match="holds a run already"):
-        RunFolder(tmp_path / "mine")
+        RunFolder.new(tmp_path / "mine")
 
 
 def test_a_picture_is_a_grid_of_ink_on_white(tmp_path):
@@ -200,16 +418,41 @@ def test_changes_go_to_whichever_configuration_has_the_field():
 def test_no_field_of_a_preset_is_in_both_of_its_configurations():
     for preset in presets.PRESETS.values():
         assert not vars(preset.config).keys() & vars(preset.training).keys()
-        job.check_fits(preset.config, preset.data())
+        presets.check_fits(preset.config, datasets.load(preset.data))
 
 
 def test_a_model_of_other_images_than_the_data_is_refused():
     with pytest.raises(UsageError, match="levels=16: the images of digits have levels 17"):
-        job.check_fits(PixelCNNConfig(levels=16), digits.load())
+        presets.check_fits(PixelCNNConfig(levels=16), digits.load())
 
 
 @pytest.mark.slow
-def test_the_preset_reaches_its_floor_on_the_test_part(tmp_path):
-    job.train(job.Job("pixelcnn", out=tmp_path / "a"), Console(file=io.StringIO()))
-    record = json.loads((tmp_path / "a" / "metrics.jsonl").read_text().splitlines()[-1])
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_preset_reaches_its_floor_on_the_test_part(tmp_path, name):
+    job.train(job.Job(name, out=tmp_path / "a"), Console(file=io.StringIO()))
+    record = lines(RunFolder(tmp_path / "a"))[-1]
     assert record["test_nats"] <= 86.5
+
+
+def test_a_class_conditional_model_is_trained_and_measured_with_labels(tmp_path):
+    changes = ["channels=4", "layers=1", "classes=10", "steps=2"]
+    task = job.Job("gatedpixelcnn", changes, out=tmp_path / "a")
+    folder = job.train(task, Console(file=io.StringIO()))
+    opened, data = Run.open(folder.path), digits.load()
+    model = opened.model()
+    assert mean_nats(model, data.test, data.labels["test"]) == lines(folder)[-1]["test_nats"]
+    drawing.samples(tmp_path / "three.png", opened, 4, label=3)
+    drawing.completions(tmp_path / "halves.png", opened, 2, "test", "top")
+    with pytest.raises(UsageError, match="--label 10: the model's classes are 0 to 9"):
+        drawing.samples(tmp_path / "ten.png", opened, 4, label=10)
+
+
+@pytest.mark.parametrize(
+    "classes, message", [(9, "classes=9: digits has 10 classes"), (10, "have no labels")]
+)
+def test_classes_that_the_data_do_not_have_are_refused(classes, message):
+    data = digits.load()
+    if classes == 10:
+        data = dataclasses.replace(data, labels=None)
+    with pytest.raises(UsageError, match=message):
+        presets.check_fits(GatedPixelCNNConfig(classes=classes), data)

@@ -1,0 +1,39 @@
+"""How likely a trained model finds one part of its data: nats per image and bits per dimension."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from scratchgen.commands import common
+
+SUMMARY = "measure a trained model's likelihood"
+EXAMPLE = "scratchgen evaluate runs/pixelcnn-1 --split validation --json"
+
+
+def add_arguments(parser: Any) -> None:
+    common.add_run(parser)
+    parser.add_argument(
+        "--split", default="test", metavar="PART", help="train, validation or test (default)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    common.add_machine(parser)
+
+
+def run(args: Any, command: str) -> None:
+    with common.machine(args):
+        from scratchgen.training import Run, presets
+        from scratchgen.training.evaluation import evaluate
+
+        run = Run.open(args.folder)
+        data = run.data()
+        images = data.part(args.split)
+        figures = evaluate(run.model(), images, presets.labels_of(run.config, data, args.split))
+    if args.json:
+        print(json.dumps({"split": args.split, **dataclasses.asdict(figures)}))
+        return
+    print(
+        f"{args.split}: {figures.nll_nats:.2f} ± {figures.nll_nats_standard_error:.2f} nats per "
+        f"image, {figures.bits_per_dim:.3f} bits per dimension ({figures.n} images)"
+    )

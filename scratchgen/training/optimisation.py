@@ -1,0 +1,69 @@
+"""How a run changes the weights: optimiser, schedule, clipping, averaging, by its settings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from scratchgen.optim import (
+    OPTIMISERS,
+    ExponentialMovingAverage,
+    clip_by_norm,
+    cosine,
+    linear_warmup,
+)
+from scratchgen.training.settings import TrainingSettings
+
+
+class Optimisation:
+    """One ``step()`` after each backward pass, and all that must be remembered between them."""
+
+    def __init__(self, model: Any, settings: TrainingSettings, total: int) -> None:
+        """``total``: the steps of the whole run, which the schedule is spread over."""
+        self.settings, self.total = settings, total
+        optimiser = OPTIMISERS[settings.optimiser]
+        self.optimiser = optimiser(model.parameters().values(), settings.learning_rate)
+        self.average = (
+            ExponentialMovingAverage(self.optimiser.flat, settings.average)
+            if settings.average
+            else None
+        )
+
+    def step(self) -> None:
+        if self.settings.clip:
+            clip_by_norm(self.optimiser.flat, self.settings.clip)
+        self.optimiser.learning_rate = self.settings.learning_rate * self._factor()
+        self.optimiser.step()
+        if self.average:
+            self.average.update()
+
+    def _factor(self) -> float:
+        """What the schedule multiplies the learning rate by at this step."""
+        step = self.optimiser.steps
+        factor = linear_warmup(step, self.settings.warmup)
+        if self.settings.schedule == "cosine":
+            factor *= cosine(step, self.total)
+        return factor
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Within this block the model has the weights that are validated and kept."""
+        return self.average.in_place() if self.average else contextlib.nullcontext()
+
+    def state(self) -> dict[str, Any]:
+        """Host arrays by name."""
+        arrays = {f"optimiser.{name}": x for name, x in self.optimiser.state().items()}
+        if self.average:
+            arrays |= {f"average.{name}": x for name, x in self.average.state().items()}
+        return arrays
+
+    def load_state(self, arrays: Mapping[str, Any]) -> None:
+        """Raises ValueError if they are not of the same model and settings."""
+        self.optimiser.load_state(under("optimiser.", arrays))
+        if self.average:
+            self.average.load_state(under("average.", arrays))
+
+
+def under(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}

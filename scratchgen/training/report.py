@@ -1,0 +1,84 @@
+"""A run on one page: how it went, what it drew, what it was. The file needs no other."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from scratchgen.training.run_folder import RunFolder
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff }
+pre { background: #f4f4f4; padding: .6rem .8rem; overflow-x: auto }
+img, svg { max-width: 100%; height: auto }
+.samples img { max-width: 36rem; image-rendering: pixelated; border: 1px solid #ddd }
+table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
+        border-bottom: 1px solid #ddd; font-weight: normal } th { color: #555 }
+"""
+
+
+def page(folder: RunFolder, results: Sequence[str]) -> str:
+    """The report of the run in ``folder`` as HTML. ``results``: the lines that say how it ended."""
+    config = folder.read_config()
+    epochs = [record for record in folder.read_metrics() if "validation_nats" in record]
+    title = html.escape(f"{config['model']} on {config['data']}")
+    pictures = sorted((folder.path / "samples").glob("*.png"))
+    return "\n".join(
+        [
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
+            f"<pre>{html.escape(config['command'])}</pre>",
+            *(f"<p>{html.escape(line)}</p>" for line in results),
+            "<h2>Training</h2>",
+            _curves(epochs),
+            "<h2>Samples</h2>",
+            *(_picture(path.stem, path.read_bytes()) for path in pictures),
+            "<h2>Settings</h2>",
+            _table({**config["config"], **config["training"]}),
+            "<h2>Run</h2>",
+            _table({name: x for name, x in config.items() if name not in ("config", "training")}),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _curves(epochs: Sequence[dict[str, Any]]) -> str:
+    """Nats per image over epochs, as an SVG in the page."""
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.subplots()
+    numbers = [record["epoch"] for record in epochs]
+    for name, label in {"train_nats": "training", "validation_nats": "validation"}.items():
+        axes.plot(numbers, [record[name] for record in epochs], marker=".", label=label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats per image")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _picture(name: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    name = html.escape(name)
+    image = f'<img alt="samples, {name}" src="data:image/png;base64,{data}">'
+    return f'<figure class="samples">{image}<figcaption>{name}</figcaption></figure>'
+
+
+def _table(fields: dict[str, Any]) -> str:
+    rows = (
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(_text(value))}</td></tr>"
+        for name, value in fields.items()
+    )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
