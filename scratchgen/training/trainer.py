@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy
@@ -93,27 +93,31 @@ class Trainer:
             self.save()
         with numpy.errstate(over="ignore", invalid="ignore"):  # reported once, as RunError
             while self.step < self.total:
-                for losses, images, seconds in self._intervals(stop):
-                    if not math.isfinite(losses):
-                        self._diverged(losses)
-                    self._nats += losses
-                    self._count += images
-                    self._timed = [self._timed[0] + images, self._timed[1] + seconds]
-                    for callback in callbacks:
-                        callback.steps(self.step, self.epoch, losses / images, images / seconds)
-                    if self._at_end_of_epoch:
-                        break
-                    if stop():
-                        self.save()
-                        raise Interrupted(self._left())
-                    if time.perf_counter() - self._saved > SAVE_EVERY:
-                        self.save()
+                self._one_epoch(callbacks, stop)
                 record = self._validate()
                 for callback in callbacks:
                     callback.epoch(record)
                 if stop():
                     raise Interrupted(self._left())
         self.model.load(self.folder.load_checkpoint())
+
+    def _one_epoch(self, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> None:
+        """Train on every image once; on the rest of them after a state from within the epoch."""
+        for losses, images, seconds in self._intervals(stop):
+            if not math.isfinite(losses):
+                self._diverged(losses)
+            self._nats += losses
+            self._count += images
+            self._timed = [self._timed[0] + images, self._timed[1] + seconds]
+            for callback in callbacks:
+                callback.steps(self.step, self.epoch, losses / images, images / seconds)
+            if self._at_end_of_epoch:
+                return  # saved with the validation figure
+            if stop():
+                self.save()
+                raise Interrupted(self._left())
+            if time.perf_counter() - self._saved > SAVE_EVERY:
+                self.save()
 
     def _intervals(self, stop: Callable[[], bool]) -> Iterator[tuple[float, int, float]]:
         """Train to the end of the epoch, and report every few steps.
