@@ -133,7 +133,7 @@ def write_mnist(folder, rng, train=17, test=4, packed=False, size=(3, 2)):
         for name, array in (("images-idx3", x), ("labels-idx1", numpy.arange(len(x)) % 10)):
             content = idx_bytes(array)
             path = folder / f"{prefix}-{name}-ubyte{'.gz' if packed else ''}"
-            path.write_bytes(gzip.compress(content) if packed else content)
+            path.write_bytes(gzip.compress(content, mtime=0) if packed else content)
     return images
 
 
@@ -160,8 +160,11 @@ GOOD = idx_bytes(numpy.zeros((3, 2, 2)))
         (GOOD[:9], "a header of 3 dimensions takes 16 bytes, the file has 9"),
         (GOOD[:-5], r"truncated: its header states \(3, 2, 2\) .* 12 bytes in all, and 7 follow"),
         (GOOD + b"x", "too long: .* 12 bytes in all, and 13 follow"),
-        (gzip.compress(GOOD)[:-9], "damaged or truncated: its .* bytes cannot be decompressed"),
-        (gzip.compress(GOOD)[:12] + b"~~~~~~~~~~~~~~~~", "damaged or truncated"),
+        (
+            gzip.compress(GOOD, mtime=0)[:-9],
+            "damaged or truncated: its .* bytes cannot be decompressed",
+        ),
+        (gzip.compress(GOOD, mtime=0)[:12] + b"~~~~~~~~~~~~~~~~", "damaged or truncated"),
     ],
 )
 def test_a_bad_idx_file_is_one_line_that_names_it(tmp_path, content, message):
