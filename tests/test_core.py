@@ -450,7 +450,7 @@ def test_debug_reports_the_first_nan_where_it_arises():
     with (
         debug(),
         numpy.errstate(all="ignore"),
-        pytest.raises(FloatingPointError, match="sqrt made 1 NaN"),
+        pytest.raises(FloatingPointError, match="^sqrt: 1 NaN"),
     ):
         np.exp(np.sqrt(x)).sum()
 
@@ -459,7 +459,7 @@ def test_debug_reports_an_infinity_that_arises_in_the_backward_pass():
     x = Tensor(array(0.0, 4.0))
     with debug(), numpy.errstate(all="ignore"):
         y = np.sqrt(x).sum()
-        with pytest.raises(FloatingPointError, match=r"^backward of sqrt: .*made 1 NaN or inf"):
+        with pytest.raises(FloatingPointError, match=r"^backward of sqrt: 1 NaN or inf"):
             y.backward()
 
 

@@ -11,7 +11,7 @@ the kernel as a matrix w of (taps·C_in, C_out), the three members of the family
 than x as the kernel has taps. A few images at a time, it stays in the cache, is used there, and is
 overwritten. On the CPU, every core does so with images of its own, so that copies are shared out
 as products are (:mod:`autograd.backend.threads`). On CuPy the same code takes more at a time.
-Dense 3×3 kernels take a way with fewer products, :mod:`autograd.nn.conv_winograd`.
+Kernels of some sizes take a way with fewer products, :mod:`autograd.nn.conv_winograd`.
 
 Throughout, weights are flat: (positions in the kernel, C_in, C_out).
 """
@@ -45,8 +45,8 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
 
     That is a convolution of g, or several (:attr:`Geometry.transposed`), and computed as one, as
     what is gathered is written once, and what is scattered is added up again and again. But where
-    x has few channels and g has many, the columns of g are the larger ones, and worth it only where
-    they take fewer products.
+    x has few channels and g has many, the columns of g are the larger ones; then it is scattered,
+    unless the convolution needs no columns or has a way with fewer products.
     """
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))

@@ -23,9 +23,12 @@ class _WeightNorm(Module):
     """``direction`` v (…, outputs), ``gain`` g (outputs,) and ``bias`` (outputs,)."""
 
     def __init__(self, weight: Any) -> None:
-        """At first, w is the array ``weight``."""
+        """At first, w is the array ``weight``; without a direction, as of zeros, ValueError."""
+        length = _length(weight)
+        if not length.all():
+            raise ValueError("weights of length 0 have no direction; initialise them otherwise")
         self.direction = Tensor(weight)
-        self.gain = Tensor(_length(weight))
+        self.gain = Tensor(length)
         self.bias = Tensor(np.zeros(weight.shape[-1], "float32"))
 
     @property

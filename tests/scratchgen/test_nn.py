@@ -368,3 +368,11 @@ def test_initialising_on_data_gives_outputs_of_mean_0_and_variance_1(rng, i):
     numpy.testing.assert_allclose(y.var(axis=(0, 1, 2)), 1, rtol=1e-4)
     layer(x).sum().backward()
     assert all(x.grad is not None for x in layer.parameters().values())
+
+
+def test_normalised_weights_without_a_direction_are_refused(rng):
+    def zeros(rng, shape, **fans):
+        return backend.asarray(numpy.zeros(shape, "float32"))
+
+    with pytest.raises(ValueError, match="no direction"):
+        WeightNormDense(3, 4, rng, init=zeros)

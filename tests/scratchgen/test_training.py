@@ -254,6 +254,16 @@ def test_the_averaged_weights_are_those_validated_and_kept(tmp_path):
     assert figure == pytest.approx(lines(folder)[0]["validation_nats"], rel=1e-6)
 
 
+def test_every_step_and_every_epoch_has_random_numbers_of_its_own(tmp_path):
+    model = PixelCNN(PixelCNNConfig(channels=2, blocks=1), backend.default_rng(0))
+    settings, folder = TrainingSettings(epochs=1), RunFolder(tmp_path)
+    made = trainer.Trainer(model, digits.load(), settings, 0, folder)
+    other = trainer.Trainer(model, digits.load(), settings, 1, folder)
+    places = [(made, purpose, number) for purpose in (0, 1) for number in (0, 1, 2)]
+    drawn = [owner._rng(*place).random(3) for owner, *place in [*places, (other, 0, 0)]]
+    assert len({tuple(backend.to_numpy(x)) for x in drawn}) == 7
+
+
 @pytest.mark.parametrize("change", ["schedule=cosine", "warmup=9", "clip=0.1", "optimiser=sgd"])
 def test_each_setting_of_the_optimisation_changes_the_weights(run, tmp_path, change):
     folder, _ = train(tmp_path / "a", "epochs=1", change, "learning_rate=0.004")
