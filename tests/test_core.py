@@ -450,7 +450,7 @@ def test_debug_reports_the_first_nan_where_it_arises():
     with (
         debug(),
         numpy.errstate(all="ignore"),
-        pytest.raises(FloatingPointError, match="^sqrt: 1 NaN"),
+        pytest.raises(FloatingPointError, match=r"^sqrt: 1 NaN"),
     ):
         np.exp(np.sqrt(x)).sum()
 

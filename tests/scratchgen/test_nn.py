@@ -23,6 +23,7 @@ from scratchgen.nn import (
     he_uniform,
     lecun_normal,
     orthogonal,
+    zeros,
 )
 
 
@@ -371,8 +372,5 @@ def test_initialising_on_data_gives_outputs_of_mean_0_and_variance_1(rng, i):
 
 
 def test_normalised_weights_without_a_direction_are_refused(rng):
-    def zeros(rng, shape, **fans):
-        return backend.asarray(numpy.zeros(shape, "float32"))
-
     with pytest.raises(ValueError, match="no direction"):
         WeightNormDense(3, 4, rng, init=zeros)
