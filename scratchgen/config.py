@@ -56,18 +56,26 @@ class Field:
 
 def fields(config: Any) -> list[Field]:
     """The fields of a dataclass, each with the string that follows it in the source."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(type(config)))).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    meanings = {}
-    for field, after in itertools.pairwise(tree.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            match after:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    meanings[field.target.id] = " ".join(text.split())
+    meanings: dict[str, str] = {}
+    for owner in reversed(type(config).__mro__[:-1]):  # without object
+        meanings |= _meanings(owner)
     return [
         Field(f.name, str(f.type), getattr(config, f.name), meanings.get(f.name, ""))
         for f in dataclasses.fields(config)
     ]
+
+
+def _meanings(owner: type) -> dict[str, str]:
+    """The string after each of the fields that this class adds to its bases."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for field, after in itertools.pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match after:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    found[field.target.id] = " ".join(text.split())
+    return found
 
 
 def _parsed(name: str, text: str, kind: type) -> Any:

@@ -57,7 +57,8 @@ def train(job: Job, console: Console) -> RunFolder:
     Interrupted, after the state was saved.
     """
     preset = presets.find(job.model)
-    data = datasets.load(job.data or preset.data, assigned(job.changes, "levels"))
+    levels = assigned(job.changes, "levels") or preset.levels
+    data = datasets.load(job.data or preset.data, levels)
     config, settings = preset.configured(data, job.changes)
     folder = RunFolder.new(job.out) if job.out else RunFolder.numbered(Path("runs"), job.model)
     description = {

@@ -26,6 +26,8 @@ class Preset:
     training: TrainingSettings
     summary: str
     """A line for the list of models."""
+    levels: int | None = None
+    """That the images are given, if not their own number; ``--set levels=…`` goes before."""
 
     def configured(self, data: ImageData, changes: Sequence[str]) -> tuple[Any, TrainingSettings]:
         """The model's configuration for images like those of ``data``, and the settings."""

@@ -32,7 +32,12 @@ from typing import Any
 import autograd.numpy as np
 from autograd.nn import dropout, relu, sigmoid
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import CachedGeneration, ImageModel, logits_of
+from scratchgen.models.autoregressive.images import (
+    CachedGeneration,
+    ImageConfig,
+    ImageModel,
+    logits_of,
+)
 from scratchgen.nn import Conv, Embedding, MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, zeros
 from scratchgen.nn.masked import RowsConv
@@ -41,17 +46,9 @@ from scratchgen.nn.masked import RowsConv
 
 
 @dataclass(frozen=True)
-class GatedPixelCNNConfig:
+class GatedPixelCNNConfig(ImageConfig):
     """The defaults train well on the packaged digits."""
 
-    height: int = 8
-    """Of an image, in pixels."""
-    width: int = 8
-    """Likewise."""
-    colours: int = 1
-    """Values of a pixel, generated in their order: 3 for R, G, B."""
-    levels: int = 17
-    """Of each value: 256 in a photograph; 2 in a binary image, whose output is Bernoulli."""
     classes: int = 0
     """Labels that the images are conditioned on; 0 for an unconditional model."""
     channels: int = 32
@@ -64,9 +61,8 @@ class GatedPixelCNNConfig:
     """Rate of the features of each horizontal layer that are dropped in training."""
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "colours", "layers"):
-            require(self, getattr(self, name) >= 1, name, "at least 1")
-        require(self, self.levels >= 2, "levels", "at least 2")
+        super().__post_init__()
+        require(self, self.layers >= 1, "layers", "at least 1")
         require(self, self.classes >= 0, "classes", "at least 1, or 0 for none")
         multiple = self.channels >= 1 and self.channels % self.colours == 0
         require(self, multiple, "channels", f"a multiple of colours={self.colours}")

@@ -12,12 +12,33 @@ each level, or with two levels Bernoulli, given by the one logit ln p(1) / p(0).
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
 from autograd import no_grad
+from scratchgen.config import require
 from scratchgen.distributions import bernoulli, categorical
 from scratchgen.nn import MaskedConv, Module
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The images that a model is of; each model adds fields of its own."""
+
+    height: int = 8
+    """Of an image, in pixels."""
+    width: int = 8
+    """Likewise."""
+    colours: int = 1
+    """Values of a pixel, generated in their order: 3 for R, G, B."""
+    levels: int = 17
+    """Of each value: 256 in a photograph; 2 in a binary image, whose output is Bernoulli."""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "colours"):
+            require(self, getattr(self, name) >= 1, name, "at least 1")
+        require(self, self.levels >= 2, "levels", "at least 2")
 
 
 def logits_of(levels: int) -> int:

@@ -30,7 +30,12 @@ from typing import Any
 
 from autograd.nn import dropout, relu
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import CachedGeneration, ImageModel, logits_of
+from scratchgen.models.autoregressive.images import (
+    CachedGeneration,
+    ImageConfig,
+    ImageModel,
+    logits_of,
+)
 from scratchgen.nn import MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, zeros
 
@@ -38,17 +43,9 @@ from scratchgen.nn.initialisers import glorot_normal, zeros
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig:
+class PixelCNNConfig(ImageConfig):
     """The defaults train well on the packaged digits."""
 
-    height: int = 8
-    """Of an image, in pixels."""
-    width: int = 8
-    """Likewise."""
-    colours: int = 1
-    """Values of a pixel, generated in their order: 3 for R, G, B."""
-    levels: int = 17
-    """Of each value: 256 in a photograph; 2 in a binary image, whose output is Bernoulli."""
     channels: int = 64
     """Features of a pixel between blocks; 2h in the paper."""
     blocks: int = 6
@@ -59,9 +56,8 @@ class PixelCNNConfig:
     """Rate of the features of each block that are dropped in training."""
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "colours", "blocks"):
-            require(self, getattr(self, name) >= 1, name, "at least 1")
-        require(self, self.levels >= 2, "levels", "at least 2")
+        super().__post_init__()
+        require(self, self.blocks >= 1, "blocks", "at least 1")
         least = 2 * self.colours
         even = self.channels >= least and self.channels % 2 == 0
         require(self, even, "channels", f"even, from {least} up")
