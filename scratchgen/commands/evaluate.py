@@ -23,17 +23,12 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: Any, command: str) -> None:
     with common.machine(args):
-        from scratchgen.training import Run, presets
+        from scratchgen.training import Run
         from scratchgen.training.evaluation import evaluate
 
         run = Run.open(args.folder)
-        data = run.data()
-        images = data.part(args.split)
-        figures = evaluate(run.model(), images, presets.labels_of(run.config, data, args.split))
+        figures = evaluate(run.model(), run.medium, run.data(), args.split)
     if args.json:
         print(json.dumps({"split": args.split, **dataclasses.asdict(figures)}))
         return
-    print(
-        f"{args.split}: {figures.nll_nats:.2f} ± {figures.nll_nats_standard_error:.2f} nats per "
-        f"image, {figures.bits_per_dim:.3f} bits per dimension ({figures.n} images)"
-    )
+    print(f"{args.split}: {figures.sentence(run.medium)} ({figures.count(run.medium)})")

@@ -1,6 +1,7 @@
-"""Draw images from a trained model, or complete images of which a part is given.
+"""Draw from a trained model: images, text or sound; or go on from what is given.
 
-With --given the picture has three columns: the image, what is known of it, and its completion.
+Images with --given come in three columns: the image, the half that is known of it, its completion.
+Text goes on from --prompt, sound from the beginning of --given.
 """
 
 from __future__ import annotations
@@ -14,23 +15,28 @@ from scratchgen.errors import UsageError, unknown
 SUMMARY = "draw from a trained model"
 EXAMPLE = "scratchgen sample runs/pixelcnn-1 -n 16 --given test --known top"
 KNOWN = ("top", "bottom", "left", "right")
+OPTIONS = ("label", "given", "known", "prompt", "length")
 
 
 def add_arguments(parser: Any) -> None:
     common.add_run(parser)
     parser.add_argument("-n", type=int, metavar="N", help="how many; default: 64, or 16 completed")
     parser.add_argument(
-        "--given", metavar="DATA", help="images to complete: test, or another part or data set"
+        "--given", metavar="DATA", help="images to complete, or sound: test, or other data"
     )
     parser.add_argument(
         "--known", metavar="HALF", help=f"which half is known: {', '.join(KNOWN)}; default: top"
+    )
+    parser.add_argument("--prompt", metavar="TEXT", help="text to go on from")
+    parser.add_argument(
+        "--length", type=float, metavar="L", help="characters of text, or seconds of sound"
     )
     parser.add_argument(
         "--temperature",
         type=float,
         default=1.0,
         metavar="T",
-        help="below 1: likelier images, fewer kinds; default: 1",
+        help="below 1: likelier samples, fewer kinds; default: 1",
     )
     parser.add_argument(
         "--label", type=int, metavar="K", help="draw class K; default: all classes in turn"
@@ -43,27 +49,40 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any, command: str) -> None:
-    n = (16 if args.given else 64) if args.n is None else args.n
-    if n < 1:
-        raise UsageError(f"-n {n}: at least 1")
+    _check(args)
+    with common.machine(args):
+        from scratchgen.training import Run
+        from scratchgen.training.media.medium import Request
+
+        run = Run.open(args.folder)
+        medium = run.medium
+        for name in OPTIONS:
+            if getattr(args, name) is not None and name not in medium.takes:
+                raise UsageError(f"--{name} means nothing for a model of {medium.unit}s")
+        path = args.out or args.folder / f"sample{medium.suffix}"
+        if path.suffix != medium.suffix:
+            better = path.with_suffix(medium.suffix).name
+            raise UsageError(
+                f"-o {path}: what is drawn is a {medium.suffix} file; name it {better}"
+            )
+        options = {name: getattr(args, name) for name in OPTIONS}
+        asked = Request(args.n, args.temperature, common.seed(args), **options)
+        medium.draw(path, run, asked)
+        print(path)
+
+
+def _check(args: Any) -> None:
+    """Raise UsageError for what makes no sense, whatever the model."""
+    common.seed(args)
+    if args.n is not None and args.n < 1:
+        raise UsageError(f"-n {args.n}: at least 1")
     if not 0 < args.temperature < float("inf"):
         raise UsageError(f"--temperature {args.temperature}: above 0")
+    if args.length is not None and not 0 < args.length < float("inf"):
+        raise UsageError(f"--length {args.length}: above 0")
     if args.known and not args.given:
         raise UsageError("--known: which images? Add --given test")
     if args.known and args.known not in KNOWN:
         raise unknown("half", args.known, KNOWN)
-    if args.out and args.out.suffix != ".png":
-        raise UsageError(f"-o {args.out}: the picture is a PNG; name it {args.out.stem}.png")
     if args.label is not None and args.given:
-        raise UsageError("--label: images to complete have labels of their own; leave it out")
-    how = {"temperature": args.temperature, "seed": common.seed(args)}
-    with common.machine(args):
-        from scratchgen.training import Run, drawing
-
-        run = Run.open(args.folder)
-        path = args.out or args.folder / "sample.png"
-        if args.given:
-            drawing.completions(path, run, n, args.given, args.known or "top", **how)
-        else:
-            drawing.samples(path, run, n, label=args.label, **how)
-        print(path)
+        raise UsageError("--label: what is given has labels of its own; leave it out")

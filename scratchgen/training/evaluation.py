@@ -1,4 +1,4 @@
-"""How good is a model? Its likelihood of images that it was not trained on."""
+"""How good is a model? Its likelihood of data that it was not trained on."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
-
-from autograd import backend, no_grad
 from scratchgen.metrics import bits_per_dimension
+from scratchgen.training.media.medium import Medium
 
 
 @dataclass(frozen=True)
@@ -17,33 +15,34 @@ class Evaluation:
     """The figures of one model on one part of its data."""
 
     nll_nats: float
-    """Mean −ln p(x) in nats per image."""
+    """Mean −ln p in nats per image, per character or per sample of sound."""
     nll_nats_standard_error: float
-    """Of that mean: the standard deviation over images / √n."""
+    """Of that mean: the standard deviation over independent pieces of the data / √(their number)"""
     bits_per_dim: float
+    """The same in bits per number of an image, per character or per sample."""
     n: int
+    """Images, characters or samples."""
+
+    def sentence(self, medium: Medium) -> str:
+        """As users read it."""
+        return (
+            f"{self.nll_nats:.{digits(self.nll_nats)}f} ± "
+            f"{self.nll_nats_standard_error:.{digits(self.nll_nats)}f} nats per {medium.unit}, "
+            f"{self.bits_per_dim:.3f} {medium.bits}"
+        )
+
+    def count(self, medium: Medium) -> str:
+        return f"{self.n:,} {medium.unit}s" if self.n >= 10_000 else f"{self.n} {medium.unit}s"
 
 
-def evaluate(model: Any, images: Any, labels: Any = None) -> Evaluation:
-    """−ln p(x) over ``images`` (N, …), host arrays; −ln p(x | label) with ``labels`` (N,)."""
-    nats = nats_each(model, images, labels)
+def evaluate(model: Any, medium: Medium, data: Any, part: str) -> Evaluation:
+    """−ln p of that part of the data."""
+    nats, units = medium.nats(model, data, part)
     mean = float(nats.mean())
     error = float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
-    return Evaluation(mean, error, bits_per_dimension(mean, math.prod(images.shape[1:])), len(nats))
+    return Evaluation(mean, error, bits_per_dimension(mean, medium.dimensions(data)), units)
 
 
-def mean_nats(model: Any, images: Any, labels: Any = None) -> float:
-    """Mean −ln p(x) in nats per image."""
-    return float(nats_each(model, images, labels).mean())
-
-
-def nats_each(model: Any, images: Any, labels: Any = None, batch_size: int = 128) -> numpy.ndarray:
-    """−ln p(x) in nats of each of ``images`` (N, …), host arrays: float64 (N,)."""
-    found = []
-    with no_grad():
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            context = None if labels is None else backend.asarray(labels[part])
-            nats = -model.log_prob(backend.asarray(images[part]), context)
-            found.append(backend.to_numpy(nats).astype("float64"))
-    return numpy.concatenate(found)
+def digits(nats: float) -> int:
+    """How many digits after the point such a figure is shown with."""
+    return 2 if nats >= 10 else 4

@@ -17,20 +17,16 @@ from rich.console import Console
 
 import scratchgen
 from autograd import backend
-from scratchgen import data as datasets
-from scratchgen import metrics
 from scratchgen.config import assigned
 from scratchgen.errors import RunError
-from scratchgen.training import drawing, presets
-from scratchgen.training.evaluation import evaluate
+from scratchgen.training import presets
+from scratchgen.training.evaluation import digits, evaluate
+from scratchgen.training.media.medium import Request
 from scratchgen.training.progress import ProgressBar
 from scratchgen.training.report import page
 from scratchgen.training.run import Run
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.trainer import Trainer
-
-SAMPLES = 64
-"""How many images the picture of samples shows."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def train(job: Job, console: Console) -> RunFolder:
     """
     preset = presets.find(job.model)
     levels = assigned(job.changes, "levels") or preset.levels
-    data = datasets.load(job.data or preset.data, levels)
+    data = preset.medium.load(job.data or preset.data, levels)
     config, settings = preset.configured(data, job.changes)
     folder = RunFolder.new(job.out) if job.out else RunFolder.numbered(Path("runs"), job.model)
     description = {
@@ -68,6 +64,7 @@ def train(job: Job, console: Console) -> RunFolder:
         "seed": job.seed,
         "backend": backend.current(),
         "dtype": job.dtype,
+        "medium": preset.medium.description(data),
         "config": dataclasses.asdict(config),
         "training": dataclasses.asdict(settings),
         "versions": {
@@ -100,10 +97,10 @@ def resume(path: Path, changes: Sequence[str], console: Console) -> RunFolder:
     return run.folder
 
 
-def _train(run: Run, data: datasets.ImageData, console: Console) -> None:
-    trainer = Trainer(run.new_model(), data, run.settings, run.seed, run.folder)
+def _train(run: Run, data: Any, console: Console) -> None:
+    trainer = Trainer(run.new_model(), run.medium, data, run.settings, run.seed, run.folder)
     trainer.restore()
-    bar = ProgressBar(console, trainer.step, trainer.total, trainer.epochs, data.shape)
+    bar = ProgressBar(console, trainer.step, trainer.total, trainer.epochs, run.medium, data)
     with bar, _interruptions() as stop:
         trainer.run(bar, stop=stop)
     _finish(run, trainer, console)
@@ -130,8 +127,8 @@ def _interruptions() -> Iterator[Callable[[], bool]]:
 
 def _finish(run: Run, trainer: Trainer, console: Console) -> None:
     """Evaluate the best weights on the test part, draw samples from them, write the report."""
-    model, data, folder = trainer.model, trainer.data, trainer.folder
-    figures = evaluate(model, data.test, presets.labels_of(model.config, data, "test"))
+    medium, data, folder = trainer.medium, trainer.data, trainer.folder
+    figures = evaluate(trainer.model, medium, data, "test")
     folder.forget_metrics_after(trainer.step)  # a test figure from before the run was prolonged
     folder.add_metrics(
         {
@@ -141,17 +138,16 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
             "test_bits_per_dimension": figures.bits_per_dim,
         }
     )
-    picture = folder.picture("final")
-    drawing.samples(picture, run, SAMPLES, seed=run.seed)
-    uniform = metrics.uniform_nats(data.shape, data.levels)
-    independent = metrics.independent_nats(data.train, data.test, data.levels)
+    samples = folder.sample("final" + medium.suffix)
+    medium.draw(samples, run, Request(seed=run.seed))
+    references = medium.references(data).items()
+    compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
     result = (
-        f"test: {figures.nll_nats:.2f} ± {figures.nll_nats_standard_error:.2f} nats per image, "
-        f"{figures.bits_per_dim:.3f} bits per dimension "
-        f"({figures.n} images, weights of epoch {trainer.best_epoch})",
-        f"to compare: independent pixels {independent:.2f} nats, uniform {uniform:.2f}",
+        f"test: {figures.sentence(medium)} "
+        f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})",
+        f"to compare: {compared} nats per {medium.unit}",
     )
-    folder.write_report(page(folder, result))
-    where = (f"samples: {picture}", f"report: {folder.report}", f"run folder: {folder.path}")
+    folder.write_report(page(folder, medium, result))
+    where = (f"samples: {samples}", f"report: {folder.report}", f"run folder: {folder.path}")
     for line in (*result, *where):
         console.print(line, highlight=False, soft_wrap=True, markup=False)

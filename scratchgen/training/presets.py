@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scratchgen.config import override
-from scratchgen.data import ImageData
-from scratchgen.errors import UsageError, unknown
+from scratchgen.errors import unknown
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from scratchgen.training.media.images import IMAGES
+from scratchgen.training.media.medium import Medium
 from scratchgen.training.settings import TrainingSettings
 
 
@@ -29,11 +30,14 @@ class Preset:
     levels: int | None = None
     """That the images are given, if not their own number; ``--set levels=…`` goes before."""
 
-    def configured(self, data: ImageData, changes: Sequence[str]) -> tuple[Any, TrainingSettings]:
-        """The model's configuration for images like those of ``data``, and the settings."""
-        fitting = [f"{name}={value}" for name, value in image_fields(data).items()]
+    medium: Medium = IMAGES
+    """What it is a model of."""
+
+    def configured(self, data: Any, changes: Sequence[str]) -> tuple[Any, TrainingSettings]:
+        """The model's configuration for data like these, and the settings."""
+        fitting = [f"{name}={value}" for name, value in self.medium.fields(data).items()]
         config, settings = override([self.config, self.training], [*fitting, *changes])
-        check_fits(config, data)
+        self.medium.check(config, data)
         return config, settings
 
 
@@ -60,33 +64,3 @@ def find(name: str) -> Preset:
     if name not in PRESETS:
         raise unknown("model", name, PRESETS)
     return PRESETS[name]
-
-
-def image_fields(data: ImageData) -> dict[str, int]:
-    """The fields of a model's configuration that its data decide."""
-    height, width, colours = data.shape
-    return {"height": height, "width": width, "colours": colours, "levels": data.levels}
-
-
-def check_fits(config: Any, data: ImageData) -> None:
-    """Raise UsageError unless the model is one of images like those of ``data``."""
-    for name, value in image_fields(data).items():
-        if getattr(config, name) != value:
-            raise UsageError(
-                f"{name}={getattr(config, name)}: the images of {data.name} have {name} {value}"
-            )
-    classes = getattr(config, "classes", 0)
-    if classes and data.labels is None:
-        raise UsageError(f"classes={classes}: the images of {data.name} have no labels")
-    if classes and data.labels:
-        needed = 1 + max(int(labels.max()) for labels in data.labels.values())
-        if needed > classes:
-            raise UsageError(f"classes={classes}: {data.name} has {needed} classes")
-
-
-def labels_of(config: Any, data: ImageData, part: str) -> Any:
-    """The labels (N,) that a class-conditional model is given with that part; None for others."""
-    if not getattr(config, "classes", 0):
-        return None
-    assert data.labels is not None  # check_fits has seen to it
-    return data.labels[part]

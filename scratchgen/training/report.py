@@ -7,10 +7,12 @@ import html
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from scratchgen.training.media.medium import Medium
 from scratchgen.training.run_folder import RunFolder
 
 _STYLE = """
@@ -24,12 +26,12 @@ table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text
 """
 
 
-def page(folder: RunFolder, results: Sequence[str]) -> str:
+def page(folder: RunFolder, medium: Medium, results: Sequence[str]) -> str:
     """The report of the run in ``folder`` as HTML. ``results``: the lines that say how it ended."""
     config = folder.read_config()
     epochs = [record for record in folder.read_metrics() if "validation_nats" in record]
     title = html.escape(f"{config['model']} on {config['data']}")
-    pictures = sorted((folder.path / "samples").glob("*.png"))
+    samples = sorted((folder.path / "samples").iterdir())
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
@@ -37,9 +39,9 @@ def page(folder: RunFolder, results: Sequence[str]) -> str:
             f"<pre>{html.escape(config['command'])}</pre>",
             *(f"<p>{html.escape(line)}</p>" for line in results),
             "<h2>Training</h2>",
-            _curves(epochs),
+            _curves(epochs, medium.unit),
             "<h2>Samples</h2>",
-            *(_picture(path.stem, path.read_bytes()) for path in pictures),
+            *(_SHOWN[path.suffix](path) for path in samples if path.suffix in _SHOWN),
             "<h2>Settings</h2>",
             _table({**config["config"], **config["training"]}),
             "<h2>Run</h2>",
@@ -49,15 +51,15 @@ def page(folder: RunFolder, results: Sequence[str]) -> str:
     )
 
 
-def _curves(epochs: Sequence[dict[str, Any]]) -> str:
-    """Nats per image over epochs, as an SVG in the page."""
+def _curves(epochs: Sequence[dict[str, Any]], unit: str) -> str:
+    """Nats per unit over epochs, as an SVG in the page."""
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.subplots()
     numbers = [record["epoch"] for record in epochs]
     for name, label in {"train_nats": "training", "validation_nats": "validation"}.items():
         axes.plot(numbers, [record[name] for record in epochs], marker=".", label=label)
     axes.set_xlabel("epoch")
-    axes.set_ylabel("nats per image")
+    axes.set_ylabel(f"nats per {unit}")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     text = io.StringIO()
@@ -65,11 +67,26 @@ def _curves(epochs: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def _picture(name: str, png: bytes) -> str:
-    data = base64.b64encode(png).decode()
-    name = html.escape(name)
+def _picture(path: Path) -> str:
+    data, name = _encoded(path), html.escape(path.stem)
     image = f'<img alt="samples, {name}" src="data:image/png;base64,{data}">'
     return f'<figure class="samples">{image}<figcaption>{name}</figcaption></figure>'
+
+
+def _text_file(path: Path) -> str:
+    return f"<pre>{html.escape(path.read_text(encoding='utf-8'))}</pre>"
+
+
+def _sound(path: Path) -> str:
+    return f'<p><audio controls src="data:audio/wav;base64,{_encoded(path)}"></audio></p>'
+
+
+def _encoded(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+_SHOWN = {".png": _picture, ".txt": _text_file, ".wav": _sound}
+"""How a file of samples is shown, by its kind."""
 
 
 def _table(fields: dict[str, Any]) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from autograd import backend
-from scratchgen import data as datasets
 from scratchgen.config import override
 from scratchgen.errors import RunError, UsageError
 from scratchgen.training import presets
+from scratchgen.training.media.medium import Medium
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
 
@@ -45,11 +45,16 @@ class Run:
         (settings,) = override([self.settings], changes)
         return Run(self.folder, {**self.description, "training": dataclasses.asdict(settings)})
 
-    def data(self) -> datasets.ImageData:
+    @property
+    def medium(self) -> Medium:
+        """What it is a model of."""
+        return self.preset.medium
+
+    def data(self) -> Any:
         """The data that it was trained on. Raises RunError if they are others now."""
-        data = datasets.load(self.description["data"], self.config.levels)
+        data = self.medium.load(self.description["data"], getattr(self.config, "levels", None))
         try:
-            presets.check_fits(self.config, data)
+            self.medium.check(self.config, data)
         except UsageError as error:
             raise RunError(f"{self.folder.config}: {error}") from error
         return data

@@ -4,7 +4,7 @@ config.json              the command, the model's and the training's fields, see
 metrics.jsonl            one line for each epoch, and one for the test part
 checkpoint.safetensors   the best weights so far, by validation
 state.safetensors        what it takes to go on: latest weights, optimiser, step
-samples/*.png            pictures of samples
+samples/*                what the model drew: .png, .txt, .wav
 report.html              all of it on one page
 """
 
@@ -123,9 +123,9 @@ class RunFolder:
     def write_report(self, page: str) -> None:
         _write(self.report, page)
 
-    def picture(self, name: str) -> Path:
-        """Where the picture ``name`` belongs."""
-        return self.path / "samples" / f"{name}.png"
+    def sample(self, name: str) -> Path:
+        """Where the file ``name`` of something drawn belongs."""
+        return self.path / "samples" / name
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,11 +14,15 @@ class TrainingSettings:
     """How a model is trained; each preset has defaults of its own."""
 
     epochs: int
-    """Passes over the training images."""
+    """Passes over the training data, or stretches of ``epoch_steps``; each ends in a validation."""
     steps: int = 0
     """If not 0: the number of steps, in place of epochs."""
+    epoch_steps: int = 0
+    """Steps of an epoch; 0 for once through the training data."""
+    patience: int = 0
+    """Stop after so many epochs in a row without a better validation; 0 for never."""
     batch_size: int = 64
-    """Images in a step."""
+    """Examples in a step."""
     learning_rate: float = 4e-3
     """At its highest."""
     optimiser: str = "adam"
@@ -35,6 +39,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         require(self, self.epochs >= 1, "epochs", "at least 1")
         require(self, self.steps >= 0, "steps", "at least 1, or 0 to go by epochs")
+        require(self, self.epoch_steps >= 0, "epoch_steps", "at least 1, or 0 for all the data")
+        require(self, self.patience >= 0, "patience", "at least 1, or 0 for none")
         require(self, self.batch_size >= 1, "batch_size", "at least 1")
         require(self, 0 < self.learning_rate < math.inf, "learning_rate", "above 0")
         require(self, self.optimiser in OPTIMISERS, "optimiser", " or ".join(OPTIMISERS))

@@ -9,15 +9,13 @@ from typing import Any, NoReturn, Protocol
 
 import numpy
 
-import autograd.numpy as np
 from autograd import backend
 from autograd.debug import debug
-from scratchgen.data import ImageData
 from scratchgen.errors import Interrupted, RunError
 from scratchgen.metrics import bits_per_dimension
-from scratchgen.training.evaluation import mean_nats
+from scratchgen.training.evaluation import digits
+from scratchgen.training.media.medium import Medium
 from scratchgen.training.optimisation import Optimisation, under
-from scratchgen.training.presets import labels_of
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
 
@@ -33,45 +31,45 @@ _ORDER, _STEP = range(2)  # what random numbers are for
 class Callback(Protocol):
     """What is told how far training is."""
 
-    def steps(self, step: int, epoch: int, nats: float, images_per_second: float) -> None:
-        """The loss over the last few steps."""
+    def steps(self, step: int, epoch: int, nats: float, per_second: float) -> None:
+        """The loss over the last few steps, and the speed in units of the medium."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         """An epoch's line of ``metrics.jsonl``."""
 
 
 class Trainer:
-    """Trains ``model``, by its ``loss(batch, rng)``, on the training part of ``data``.
+    """Trains ``model``, by its ``loss(batch, rng)``, on the batches that the medium makes of data.
 
     After each epoch the validation part decides whether the weights are the best so far; these are
     written to the run folder at once. So is the state: the weights as they are, the optimiser's
-    memory, the step. The random numbers of a step are a function of the seed and the step's number,
-    so there is no more to it, and a run that goes on from its state takes the very same steps.
+    memory, the step, and what the feed carries from batch to batch. The random numbers of a step
+    are a function of the seed and the step's number, so there is no more to it, and a run that goes
+    on from its state takes the very same steps.
     """
 
     def __init__(
         self,
         model: Any,
-        data: ImageData,
+        medium: Medium,
+        data: Any,
         settings: TrainingSettings,
         seed: int,
         folder: RunFolder,
     ) -> None:
-        self.model, self.data, self.settings = model, data, settings
+        self.model, self.medium, self.data, self.settings = model, medium, data, settings
         self.seed, self.folder = seed, folder
-        self.images = backend.asarray(data.train)
-        labels = labels_of(model.config, data, "train")
-        self.labels = None if labels is None else backend.asarray(labels)
-        self.batches = math.ceil(len(data.train) / settings.batch_size)  # of one epoch
+        self.feed = medium.feed(model, data, settings.batch_size)
+        self.batches = settings.epoch_steps or self.feed.batches  # of one epoch
         self.total = settings.steps or settings.epochs * self.batches  # steps
         self.epochs = math.ceil(self.total / self.batches)
         self.optimisation = Optimisation(model, settings, self.total)
         self.step = 0
         self.best_epoch = 0  # 0: none yet
         self.best_nats = math.inf
-        self._nats, self._count = 0.0, 0  # in this epoch so far: loss summed over images, and these
+        self._nats, self._count = 0.0, 0  # in this epoch so far: loss summed over units, and these
         self._seconds = 0.0  # of training before this process
-        self._timed = [0, 0.0]  # images of this epoch and the seconds they took, in this process
+        self._timed = [0, 0.0]  # units of this epoch and the seconds they took, in this process
         self._started = self._saved = time.perf_counter()
 
     @property
@@ -92,7 +90,7 @@ class Trainer:
         if not self.folder.state.exists():
             self.save()
         with numpy.errstate(over="ignore", invalid="ignore"):  # reported once, as RunError
-            while self.step < self.total:
+            while self.step < self.total and not self._without_progress():
                 self._one_epoch(callbacks, stop)
                 record = self._validate()
                 for callback in callbacks:
@@ -101,16 +99,21 @@ class Trainer:
                     raise Interrupted(self._left())
         self.model.load(self.folder.load_checkpoint())
 
+    def _without_progress(self) -> bool:
+        """Whether validation has not become better for as long as the patience lasts."""
+        epochs = self.step // self.batches  # done
+        return 0 < self.settings.patience <= epochs - self.best_epoch
+
     def _one_epoch(self, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> None:
-        """Train on every image once; on the rest of them after a state from within the epoch."""
-        for losses, images, seconds in self._intervals(stop):
+        """Train on the steps of one epoch; on the rest of them after a state from within it."""
+        for losses, units, seconds in self._intervals(stop):
             if not math.isfinite(losses):
                 self._diverged(losses)
             self._nats += losses
-            self._count += images
-            self._timed = [self._timed[0] + images, self._timed[1] + seconds]
+            self._count += units
+            self._timed = [self._timed[0] + units, self._timed[1] + seconds]
             for callback in callbacks:
-                callback.steps(self.step, self.epoch, losses / images, images / seconds)
+                callback.steps(self.step, self.epoch, losses / units, units / seconds)
             if self._at_end_of_epoch:
                 return  # saved with the validation figure
             if stop():
@@ -122,32 +125,31 @@ class Trainer:
     def _intervals(self, stop: Callable[[], bool]) -> Iterator[tuple[float, int, float]]:
         """Train to the end of the epoch, and report every few steps.
 
-        Yields the loss in nats summed over the images since the last report, their number, and
+        Yields the loss in nats summed over the units since the last report, their number, and
         the seconds they took.
         """
-        epoch, first = divmod(self.step, self.batches)
-        order = np.argsort(self._rng(_ORDER, epoch).random(len(self.images)))
-        losses, images, began = 0.0, 0, time.perf_counter()
-        for i in range(first, min(self.batches, self.total - epoch * self.batches)):
-            rows = order[i * self.settings.batch_size : (i + 1) * self.settings.batch_size]
-            losses = losses + self._one_step(rows) * len(rows)
-            images += len(rows)
+        last = min((self.step // self.batches + 1) * self.batches, self.total)
+        batches = self.feed.after(self.step, lambda number: self._rng(_ORDER, number))
+        losses, units, began = 0.0, 0, time.perf_counter()
+        while self.step < last:
+            batch, count = next(batches)
+            losses = losses + self._one_step(batch) * count
+            units += count
             if self._at_end_of_epoch or self.step % REPORT_EVERY == 0 or stop():
-                yield losses.item(), images, time.perf_counter() - began
-                losses, images, began = 0.0, 0, time.perf_counter()
+                yield losses.item(), units, time.perf_counter() - began
+                losses, units, began = 0.0, 0, time.perf_counter()
 
-    def _one_step(self, rows: Any) -> Any:
-        """One update of the parameters; the loss in nats, still on the device."""
-        images = self.images[rows]
-        batch = images if self.labels is None else (images, self.labels[rows])
+    def _one_step(self, batch: Any) -> Any:
+        """One update of the parameters; the loss in nats per unit, still on the device."""
         loss, metrics = self.model.loss(batch, self._rng(_STEP, self.step))
         loss.backward()
         self.optimisation.step()
+        self.feed.keep(metrics)
         self.step += 1
         return metrics["nats"].astype("float64")  # in which sums of float32 are exact, or nearly
 
     def _rng(self, purpose: int, number: int) -> Any:
-        """A generator of its own for each step, and for the order of the images in each epoch."""
+        """A generator of its own for each step, and for the order of the data in each epoch."""
         entropy = numpy.random.SeedSequence([self.seed, purpose, number])
         return backend.default_rng(int(entropy.generate_state(1, "uint64")[0]))
 
@@ -167,9 +169,11 @@ class Trainer:
             "step": self.step,
             "train_nats": self._nats / self._count,
             "validation_nats": nats,
-            "validation_bits_per_dimension": bits_per_dimension(nats, math.prod(self.data.shape)),
+            "validation_bits_per_dimension": bits_per_dimension(
+                nats, self.medium.dimensions(self.data)
+            ),
             "best_epoch": self.best_epoch,
-            "images_per_second": self._timed[0] / self._timed[1],
+            f"{self.medium.unit}s_per_second": self._timed[0] / self._timed[1],
             "seconds": seconds,
         }
         self.folder.add_metrics(record)
@@ -178,8 +182,8 @@ class Trainer:
         return record
 
     def _validation_nats(self) -> float:
-        labels = labels_of(self.model.config, self.data, "validation")
-        return mean_nats(self.model, self.data.validation, labels)
+        nats, _ = self.medium.nats(self.model, self.data, "validation", quick=True)
+        return float(nats.mean())
 
     # ------------------------------------------------------------------------------------- state
 
@@ -188,6 +192,7 @@ class Trainer:
         self._saved = time.perf_counter()
         arrays = {f"weights.{path}": x for path, x in self.model.values().items()}
         arrays |= self.optimisation.state()
+        arrays |= {f"feed.{name}": x for name, x in self.feed.state().items()}
         metadata = {
             "step": self.step,
             "best_epoch": self.best_epoch,
@@ -206,6 +211,7 @@ class Trainer:
         try:
             self.model.load(under("weights.", arrays))
             self.optimisation.load_state(arrays)
+            self.feed.load_state(under("feed.", arrays))
         except ValueError as error:
             raise RunError(f"{self.folder.state} is not of this model: {error}") from error
         self.step = metadata["step"]
@@ -218,7 +224,8 @@ class Trainer:
     def _left(self) -> str:
         """What is left of a run that was stopped."""
         best = (
-            f"best so far epoch {self.best_epoch}, validation {self.best_nats:.2f} nats"
+            f"best so far epoch {self.best_epoch}, "
+            f"validation {self.best_nats:.{digits(self.best_nats)}f} nats"
             if self.best_epoch
             else "not validated yet"
         )

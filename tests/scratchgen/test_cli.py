@@ -73,7 +73,7 @@ def test_the_run_folder_can_be_chosen_but_not_written_over(scratchgen, tmp_path)
         (["sample", "a", "--temperature", "0"], "--temperature 0.0: above 0"),
         (["sample", "a", "--known", "top"], "--known: which images? Add --given test"),
         (["sample", "a", "--given", "test", "--known", "up"], "unknown half 'up'"),
-        (["sample", "a", "-o", "b.jpg"], "-o b.jpg: the picture is a PNG; name it b.png"),
+        (["sample", "a", "--length", "0"], "--length 0.0: above 0"),
         (["evaluate", "a", "--backend", "cuda"], "unknown backend 'cuda'"),
         (train("--set", "chanels=8"), "unknown field 'chanels'; did you mean 'channels'?"),
         (train("--set", "channels=many"), "channels=many: channels is a whole number"),
@@ -194,6 +194,19 @@ def test_sample_writes_a_picture_that_the_seed_decides(scratchgen, tmp_path, a_r
         assert scratchgen(*with_backend(*argv)) == (0, f"{name}\n", "")
     a, b, c = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png"))
     assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-o", "b.jpg"), "-o b.jpg: what is drawn is a .png file; name it b.png"),
+        (("--prompt", "def"), "--prompt means nothing for a model of images"),
+        (("--length", "3"), "--length means nothing for a model of images"),
+    ],
+)
+def test_sample_refuses_what_is_not_for_images(scratchgen, a_run, options, message):
+    code, out, err = scratchgen("sample", a_run, *options)
+    assert code == 2 and out == "" and message in err
 
 
 def test_sample_completes_images_beside_the_originals(scratchgen, tmp_path, a_run):

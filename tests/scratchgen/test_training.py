@@ -21,14 +21,15 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from autograd import backend
-from scratchgen import data as datasets
 from scratchgen.config import override
 from scratchgen.data import digits
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNNConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
-from scratchgen.training import Run, checkpoint, drawing, job, presets, trainer
-from scratchgen.training.evaluation import evaluate, mean_nats
+from scratchgen.training import Run, checkpoint, job, presets, trainer
+from scratchgen.training.evaluation import evaluate
+from scratchgen.training.media.images import IMAGES, nats_each
+from scratchgen.training.media.medium import Request
 from scratchgen.training.pictures import save_grid
 from scratchgen.training.run_folder import RunFolder
 from scratchgen.training.settings import TrainingSettings
@@ -85,8 +86,10 @@ def test_the_checkpoint_holds_the_best_weights_and_the_test_figure_is_theirs(run
     best = min(records[:-1], key=lambda record: record["validation_nats"])
     assert metadata["epoch"] == best["epoch"]
     data = digits.load()
-    assert mean_nats(model, data.validation) == pytest.approx(best["validation_nats"], rel=1e-6)
-    assert mean_nats(model, data.test) == pytest.approx(records[-1]["test_nats"], rel=1e-6)
+    assert nats_each(model, data.validation).mean() == pytest.approx(
+        best["validation_nats"], rel=1e-6
+    )
+    assert nats_each(model, data.test).mean() == pytest.approx(records[-1]["test_nats"], rel=1e-6)
 
 
 def test_the_output_ends_with_the_test_figure_and_the_picture(run):
@@ -95,7 +98,7 @@ def test_the_output_ends_with_the_test_figure_and_the_picture(run):
     assert epoch1.startswith("epoch 1/2: train ") and epoch2.startswith("epoch 2/2: train ")
     assert test.startswith(f"test: {lines(folder)[-1]['test_nats']:.2f} ± ")
     assert report == f"report: {folder.path / 'report.html'}"
-    assert compare == "to compare: independent pixels 106.94 nats, uniform 181.33"
+    assert compare == "to compare: independent pixels 106.94, uniform 181.33 nats per image"
     assert samples == f"samples: {folder.path / 'samples' / 'final.png'}"
     assert where == f"run folder: {folder.path}"
     assert imread(folder.path / "samples" / "final.png").shape[:2] == (8 * 80 + 16, 8 * 80 + 16)
@@ -103,7 +106,7 @@ def test_the_output_ends_with_the_test_figure_and_the_picture(run):
 
 def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path, monkeypatch):
     figures = iter([90.0, 80.0, 85.0])
-    monkeypatch.setattr(trainer, "mean_nats", lambda model, images, labels: next(figures))
+    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: next(figures))
     three, _ = train(tmp_path / "three", "epochs=3")
     figures = iter([90.0, 80.0])
     two, output = train(tmp_path / "two", "epochs=2")
@@ -111,6 +114,26 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path, monkeypat
     assert lines(three)[-1] == lines(two)[-1], "the test figure is of the best weights"
     assert "weights of epoch 2" in output
     assert [record["best_epoch"] for record in lines(three)[:-1]] == [1, 2, 2]
+
+
+def test_patience_ends_a_run_that_does_not_get_better_and_resuming_it_changes_nothing(
+    tmp_path, monkeypatch
+):
+    figures = iter([90.0, 80.0, 85.0, 80.0, 81.0])
+    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: next(figures))
+    folder, output = train(tmp_path / "a", "epochs=9", "patience=2")
+    assert [record["epoch"] for record in lines(folder)] == [1, 2, 3, 4, 2]
+    assert "weights of epoch 2" in output
+    before = folder.checkpoint.read_bytes()
+    resume(folder.path)
+    assert folder.checkpoint.read_bytes() == before and next(figures) == 81.0
+
+
+def test_an_epoch_can_be_a_number_of_steps(tmp_path):
+    folder, _ = train(tmp_path / "a", "epochs=3", "epoch_steps=7")
+    assert [record.get("step") for record in lines(folder)] == [7, 14, 21, None]
+    whole, _ = train(tmp_path / "b", "steps=21")
+    assert lines(whole)[-2]["validation_nats"] == lines(folder)[-2]["validation_nats"]
 
 
 def test_steps_stop_in_the_middle_of_an_epoch_and_still_validate(tmp_path):
@@ -250,15 +273,15 @@ def test_the_averaged_weights_are_those_validated_and_kept(tmp_path):
     last, _ = checkpoint.load(folder.state)
     assert not numpy.allclose(best["first.weight"], last["weights.first.weight"], atol=1e-4)
     model = Run.open(folder.path).model()
-    figure = mean_nats(model, digits.load().validation)
+    figure = nats_each(model, digits.load().validation).mean()
     assert figure == pytest.approx(lines(folder)[0]["validation_nats"], rel=1e-6)
 
 
 def test_every_step_and_every_epoch_has_random_numbers_of_its_own(tmp_path):
     model = PixelCNN(PixelCNNConfig(channels=2, blocks=1), backend.default_rng(0))
     settings, folder = TrainingSettings(epochs=1), RunFolder(tmp_path)
-    made = trainer.Trainer(model, digits.load(), settings, 0, folder)
-    other = trainer.Trainer(model, digits.load(), settings, 1, folder)
+    made = trainer.Trainer(model, IMAGES, digits.load(), settings, 0, folder)
+    other = trainer.Trainer(model, IMAGES, digits.load(), settings, 1, folder)
     places = [(made, purpose, number) for purpose in (0, 1) for number in (0, 1, 2)]
     drawn = [owner._rng(*place).random(3) for owner, *place in [*places, (other, 0, 0)]]
     assert len({tuple(backend.to_numpy(x)) for x in drawn}) == 7
@@ -291,7 +314,7 @@ def test_a_loss_that_diverges_names_the_operation_and_keeps_the_last_good_state(
 
 
 def test_a_validation_figure_that_is_no_number_stops_the_run_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "mean_nats", lambda model, images, labels: math.nan)
+    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: math.nan)
     with pytest.raises(RunError, match="the loss became nan by step 17"):
         train(tmp_path / "a", "epochs=1")
 
@@ -314,9 +337,10 @@ def test_float64_weights_are_trained_and_loaded_as_such(tmp_path):
 
 
 def test_the_standard_error_is_that_of_a_mean(run):
-    model, images = Run.open(run[0].path).model(), digits.load().test[:20]
-    figures = evaluate(model, images)
-    each = -model.log_prob(backend.asarray(images)).data
+    model, data = Run.open(run[0].path).model(), digits.load()
+    data = dataclasses.replace(data, test=data.test[:20])
+    figures = evaluate(model, IMAGES, data, "test")
+    each = -model.log_prob(backend.asarray(data.test)).data
     each = backend.to_numpy(each)
     assert figures.nll_nats == pytest.approx(each.mean(), rel=1e-6)
     assert figures.nll_nats_standard_error == pytest.approx(scipy.stats.sem(each), rel=1e-5)
@@ -435,12 +459,12 @@ def test_changes_go_to_whichever_configuration_has_the_field():
 def test_no_field_of_a_preset_is_in_both_of_its_configurations():
     for preset in presets.PRESETS.values():
         assert not vars(preset.config).keys() & vars(preset.training).keys()
-        presets.check_fits(preset.config, datasets.load(preset.data))
+        preset.configured(preset.medium.load(preset.data, preset.levels), [])
 
 
 def test_a_model_of_other_images_than_the_data_is_refused():
     with pytest.raises(UsageError, match="levels=16: the images of digits have levels 17"):
-        presets.check_fits(PixelCNNConfig(levels=16), digits.load())
+        IMAGES.check(PixelCNNConfig(levels=16), digits.load())
 
 
 @pytest.mark.slow
@@ -457,11 +481,11 @@ def test_a_class_conditional_model_is_trained_and_measured_with_labels(tmp_path)
     folder = job.train(task, Console(file=io.StringIO()))
     opened, data = Run.open(folder.path), digits.load()
     model = opened.model()
-    assert mean_nats(model, data.test, data.labels["test"]) == lines(folder)[-1]["test_nats"]
-    drawing.samples(tmp_path / "three.png", opened, 4, label=3)
-    drawing.completions(tmp_path / "halves.png", opened, 2, "test", "top")
+    assert nats_each(model, data.test, data.labels["test"]).mean() == lines(folder)[-1]["test_nats"]
+    IMAGES.draw(tmp_path / "three.png", opened, Request(4, label=3))
+    IMAGES.draw(tmp_path / "halves.png", opened, Request(2, given="test"))
     with pytest.raises(UsageError, match="--label 10: the model's classes are 0 to 9"):
-        drawing.samples(tmp_path / "ten.png", opened, 4, label=10)
+        IMAGES.draw(tmp_path / "ten.png", opened, Request(4, label=10))
 
 
 @pytest.mark.parametrize(
@@ -472,4 +496,4 @@ def test_classes_that_the_data_do_not_have_are_refused(classes, message):
     if classes == 10:
         data = dataclasses.replace(data, labels=None)
     with pytest.raises(UsageError, match=message):
-        presets.check_fits(GatedPixelCNNConfig(classes=classes), data)
+        IMAGES.check(GatedPixelCNNConfig(classes=classes), data)

@@ -1,0 +1,1 @@
+"""What training knows of images, text and sound: how they are loaded, fed, measured and drawn."""

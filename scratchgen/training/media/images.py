@@ -1,0 +1,208 @@
+"""Images: fed in a new random order every epoch, measured one by one, drawn as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+import autograd.numpy as np
+from autograd import backend, no_grad
+from scratchgen import data as datasets
+from scratchgen import metrics
+from scratchgen.data import ImageData
+from scratchgen.data.images import PARTS
+from scratchgen.errors import RunError, UsageError
+from scratchgen.training.media.medium import Medium, Request
+from scratchgen.training.pictures import save_grid
+
+if TYPE_CHECKING:
+    from scratchgen.training.run import Run
+
+
+class Images(Medium):
+    unit = "image"
+    bits = "bits per dimension"
+    suffix = ".png"
+    takes = ("label", "given", "known")
+
+    def load(self, name: str, levels: int | None) -> ImageData:
+        return datasets.load(name, levels)
+
+    def fields(self, data: ImageData) -> dict[str, int]:
+        height, width, colours = data.shape
+        return {"height": height, "width": width, "colours": colours, "levels": data.levels}
+
+    def check(self, config: Any, data: ImageData) -> None:
+        for name, value in self.fields(data).items():
+            if getattr(config, name) != value:
+                raise UsageError(
+                    f"{name}={getattr(config, name)}: the images of {data.name} have {name} {value}"
+                )
+        classes = getattr(config, "classes", 0)
+        if classes and data.labels is None:
+            raise UsageError(f"classes={classes}: the images of {data.name} have no labels")
+        if classes and data.labels:
+            needed = 1 + max(int(labels.max()) for labels in data.labels.values())
+            if needed > classes:
+                raise UsageError(f"classes={classes}: {data.name} has {needed} classes")
+
+    def dimensions(self, data: ImageData) -> int:
+        return math.prod(data.shape)
+
+    def feed(self, model: Any, data: ImageData, batch_size: int) -> Examples:
+        return Examples(data.train, labels_of(model.config, data, "train"), batch_size)
+
+    def nats(
+        self, model: Any, data: ImageData, part: str, quick: bool = False
+    ) -> tuple[numpy.ndarray, int]:
+        nats = nats_each(model, data.part(part), labels_of(model.config, data, part))
+        return nats, len(nats)
+
+    def references(self, data: ImageData) -> dict[str, float]:
+        return {
+            "independent pixels": metrics.independent_nats(data.train, data.test, data.levels),
+            "uniform": metrics.uniform_nats(data.shape, data.levels),
+        }
+
+    def draw(self, path: Path, run: Run, request: Request) -> None:
+        """A grid of images; or with ``given``, what completes halves of images, beside these."""
+        if request.given:
+            _completions(path, run, request, request.given)
+        else:
+            _samples(path, run, request)
+
+
+IMAGES = Images()
+
+
+class Examples:
+    """Independent examples, in a new random order every epoch."""
+
+    def __init__(self, images: Any, labels: Any, batch_size: int) -> None:
+        self.images = backend.asarray(images)
+        self.labels = None if labels is None else backend.asarray(labels)
+        self.batch_size = batch_size
+        self.batches = math.ceil(len(images) / batch_size)
+
+    def after(self, step: int, rng: Callable[[int], Any]) -> Iterator[tuple[Any, int]]:
+        while True:
+            epoch, first = divmod(step, self.batches)
+            order = np.argsort(rng(epoch).random(len(self.images)))
+            for i in range(first, self.batches):
+                rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+                images = self.images[rows]
+                batch = images if self.labels is None else (images, self.labels[rows])
+                yield batch, len(rows)
+            step = (epoch + 1) * self.batches
+
+    def keep(self, metrics: Mapping[str, Any]) -> None:
+        pass  # no batch depends on the one before
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, arrays: Mapping[str, Any]) -> None:
+        pass
+
+
+def labels_of(config: Any, data: ImageData, part: str) -> Any:
+    """The labels (N,) that a class-conditional model is given with that part; None for others."""
+    if not getattr(config, "classes", 0):
+        return None
+    assert data.labels is not None  # Images.check has seen to it
+    return data.labels[part]
+
+
+def nats_each(model: Any, images: Any, labels: Any = None, batch_size: int = 128) -> numpy.ndarray:
+    """−ln p(x) in nats of each of ``images`` (N, …), host arrays: float64 (N,).
+
+    −ln p(x | label) with ``labels`` (N,).
+    """
+    found = []
+    with no_grad():
+        for start in range(0, len(images), batch_size):
+            part = slice(start, start + batch_size)
+            context = None if labels is None else backend.asarray(labels[part])
+            nats = -model.log_prob(backend.asarray(images[part]), context)
+            found.append(backend.to_numpy(nats).astype("float64"))
+    return numpy.concatenate(found)
+
+
+# -------------------------------------------------------------------------------------- pictures
+
+
+def _samples(path: Path, run: Run, request: Request) -> None:
+    """Those of a class-conditional model are of the class asked for, or of all of them in turn."""
+    n = request.n or 64
+    images = run.model().sample(
+        n,
+        backend.default_rng(request.seed),
+        context=_labels(run, n, request.label),
+        temperature=request.temperature,
+    )
+    save_grid(path, backend.to_numpy(images), run.config.levels)
+
+
+def _labels(run: Run, n: int, label: int | None) -> Any:
+    classes = getattr(run.config, "classes", 0)
+    if label is not None and not 0 <= label < classes:
+        there_are = f"0 to {classes - 1}" if classes else "none: it was not trained with any"
+        raise UsageError(f"--label {label}: the model's classes are {there_are}")
+    if not classes:
+        return None
+    return backend.asarray(numpy.arange(n) % classes if label is None else numpy.full(n, label))
+
+
+def _completions(path: Path, run: Run, request: Request, given: str) -> None:
+    """Images, what is known of them, and their completions, in three columns.
+
+    ``given`` is a part of the run's own data, or other data of the same form, by name or path, of
+    which the test part is taken. Raises UsageError if there are fewer, RunError if they have
+    another form.
+    """
+    n = request.n or 16
+    images, labels = _given(run, given)
+    if len(images) < n:
+        raise UsageError(f"-n {n}: there are {len(images)} images in {given}")
+    images = images[:n]
+    known = known_half(request.known or "top", run.config.height, run.config.width)
+    completed = run.model().sample(
+        n,
+        backend.default_rng(request.seed),
+        given=backend.asarray(images),
+        known=backend.asarray(known),
+        context=None if labels is None else backend.asarray(labels[:n]),
+        temperature=request.temperature,
+    )
+    hidden = numpy.where(known, images, numpy.nan)
+    rows = numpy.stack([images, hidden, backend.to_numpy(completed)], axis=1)
+    save_grid(path, rows.reshape(-1, *images.shape[1:]), run.config.levels, columns=3)
+
+
+def known_half(half: str, height: int, width: int) -> numpy.ndarray:
+    """A boolean mask (H, W, 1) that holds in one half: top, bottom, left or right."""
+    row, column = numpy.indices((height, width))
+    halves = {
+        "top": row < height // 2,
+        "bottom": row >= height // 2,
+        "left": column < width // 2,
+        "right": column >= width // 2,
+    }
+    return halves[half][..., None]
+
+
+def _given(run: Run, given: str) -> tuple[numpy.ndarray, Any]:
+    """Images, and their labels if the model is given these."""
+    if given in PARTS:
+        data = run.data()
+        return data.part(given), labels_of(run.config, data, given)
+    data = datasets.load(given, run.config.levels)
+    try:
+        IMAGES.check(run.config, data)
+    except UsageError as error:
+        raise RunError(f"--given {given}: the model draws other images: {error}") from error
+    return data.test, labels_of(run.config, data, "test")

@@ -1,0 +1,112 @@
+"""What a kind of data has to say so that models of it can be trained, measured and drawn from.
+
+The trainer, the commands and the report know no images, no text and no sound: they ask the medium
+of the model (:class:`scratchgen.training.presets.Preset`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy
+
+if TYPE_CHECKING:
+    from scratchgen.training.run import Run
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to draw from a model; None for what suits the medium."""
+
+    n: int | None = None
+    temperature: float = 1.0
+    seed: int = 0
+    label: int | None = None
+    """The class of all of them."""
+    given: str | None = None
+    """A part of the data, or other data, to go on from or to complete."""
+    known: str | None = None
+    """Which half of given images is known."""
+    prompt: str | None = None
+    """A text to go on from."""
+    length: float | None = None
+    """Characters of text, or seconds of sound."""
+
+
+class Feed(Protocol):
+    """The batches of a training run, a function of the seed and the step."""
+
+    batches: int
+    """That go once through the training data."""
+
+    def after(self, step: int, rng: Callable[[int], Any]) -> Iterator[tuple[Any, int]]:
+        """Batches for ``model.loss``, each with the number of its units, from that step on.
+
+        ``rng(k)`` is the k-th random generator. It does not end.
+        """
+
+    def keep(self, metrics: Mapping[str, Any]) -> None:
+        """Take note of what the loss of the last batch reported."""
+
+    def state(self) -> dict[str, Any]:
+        """What is carried from one batch to the next: host arrays by name."""
+
+    def load_state(self, arrays: Mapping[str, Any]) -> None:
+        """Carry on from there."""
+
+
+class Medium:
+    """A kind of data. The methods take the data that ``load`` returns."""
+
+    unit: str
+    """What figures are per: "image", "character"."""
+    bits: str
+    """What they are in bits: "bits per dimension"."""
+    suffix: str
+    """Of the file that ``draw`` writes."""
+    takes: tuple[str, ...]
+    """The fields of a :class:`Request` that mean something, beside n, temperature and seed."""
+
+    def load(self, name: str, levels: int | None) -> Any:
+        """The data of that name or path, with ``levels`` levels or their own."""
+        raise NotImplementedError
+
+    def fields(self, data: Any) -> dict[str, Any]:
+        """The fields of a model's configuration that its data decide."""
+        raise NotImplementedError
+
+    def check(self, config: Any, data: Any) -> None:
+        """Raise UsageError unless a model of this configuration is one of such data."""
+        raise NotImplementedError
+
+    def description(self, data: Any) -> dict[str, Any]:
+        """What a run folder must remember of the data, to draw without them. For JSON."""
+        return {}
+
+    def dimensions(self, data: Any) -> int:
+        """By how many numbers the nats of a unit are divided for ``bits``."""
+        return 1
+
+    def feed(self, model: Any, data: Any, batch_size: int) -> Feed:
+        """The batches to train ``model`` on."""
+        raise NotImplementedError
+
+    def nats(
+        self, model: Any, data: Any, part: str, quick: bool = False
+    ) -> tuple[numpy.ndarray, int]:
+        """Nats per unit of independent pieces of that part, and the number of units.
+
+        ``quick``: in training, where a part of a large part will do.
+        """
+        raise NotImplementedError
+
+    def references(self, data: Any) -> dict[str, float]:
+        """Nats per unit that any model should beat on the test part, by what gives them."""
+        raise NotImplementedError
+
+    def draw(self, path: Path, run: Run, request: Request) -> None:
+        """Write what is drawn to ``path``."""
+        raise NotImplementedError
