@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy
 
-from scratchgen.data.images import ImageData, smallest_type, split_by_five
+from scratchgen.data.images import PARTS, ImageData, smallest_type, split_by_five
 from scratchgen.errors import RunError
 
 
 def load(path: Path, levels: int | None = None) -> ImageData:
-    """Integers 0 … levels − 1, (N, H, W) or (N, H, W, C): the array ``images``, or the only one.
+    """Integers 0 … levels − 1, (N, H, W), (N, H, W, C), or vectors (N, D) as images of one row.
+
+    These are in the array ``images``, or in the only one, and are split by i mod 5, as
+    :func:`scratchgen.data.images.split_by_five` says; an array ``labels``, (N,) integers, is
+    optional. Or they are in three arrays, ``train``, ``valid`` (or ``validation``) and ``test``,
+    which then are the parts.
 
     The number of levels is the largest value plus one, or ``levels`` where that is more; truth
-    values count as 0 and 1. An array ``labels``, (N,) integers, is optional. Split by i mod 5, as
-    :func:`scratchgen.data.images.split_by_five` says. Raises RunError, one line, for anything else.
+    values count as 0 and 1, and whole numbers of a type with fractions as integers. Raises
+    RunError, one line, for anything else.
     """
     arrays = _arrays(path)
-    images = _images(path, arrays)
-    largest = int(images.max())
-    levels = max(levels or 2, largest + 1, 2)
-    if images.ndim == 3:
-        images = images[..., None]
-    images = images.astype(smallest_type(levels))  # (N, H, W, C)
-    return split_by_five(str(path), levels, images, _labels(path, arrays, len(images)))
+    if "images" not in arrays and len(arrays.keys() & {*PARTS, "valid"}) > 1:
+        return _given_split(path, arrays, levels)
+    images = _checked(path, *_only_images(path, arrays))
+    levels = _levels([images], levels)
+    labels = _labels(path, arrays, len(images))
+    return split_by_five(str(path), levels, images.astype(smallest_type(levels)), labels)
 
 
 def _arrays(path: Path) -> dict[str, numpy.ndarray]:
@@ -45,18 +50,45 @@ def _arrays(path: Path) -> dict[str, numpy.ndarray]:
     return {name: x for name, x in arrays.items() if isinstance(x, numpy.ndarray)}
 
 
-def _images(path: Path, arrays: dict[str, numpy.ndarray]) -> numpy.ndarray:
-    """The array of images, checked."""
+def _only_images(path: Path, arrays: dict[str, numpy.ndarray]) -> tuple[str, numpy.ndarray]:
+    """The array of images, and its name."""
     names = [name for name in arrays if name != "labels"]
     if "images" not in arrays and len(names) != 1:
-        raise RunError(f"{path}: no array 'images'; it has {', '.join(arrays) or 'none'}")
-    name = "images" if "images" in arrays else names[0]
-    images = arrays[name]
-    what = f"{path}: array {name!r}"
-    if images.ndim not in (3, 4) or 0 in images.shape:
         raise RunError(
-            f"{what} has the shape {images.shape}; expected (N, height, width) or "
-            "(N, height, width, channels), none of them 0"
+            f"{path}: no array 'images', nor 'train', 'valid' and 'test'; "
+            f"it has {', '.join(arrays) or 'none'}"
+        )
+    name = "images" if "images" in arrays else names[0]
+    return name, arrays[name]
+
+
+def _given_split(path: Path, arrays: dict[str, numpy.ndarray], levels: int | None) -> ImageData:
+    """The three parts as they are."""
+    if {"valid", "validation"} <= arrays.keys():
+        raise RunError(f"{path}: both 'valid' and 'validation'; leave one of them out")
+    names = ["train", "validation" if "validation" in arrays else "valid", "test"]
+    for name in names:
+        if name not in arrays:
+            raise RunError(f"{path}: no array {name!r}, but {', '.join(arrays)}")
+    parts = [_checked(path, name, arrays[name]) for name in names]
+    for name, images in zip(names, parts, strict=True):
+        if images.shape[1:] != parts[0].shape[1:]:
+            raise RunError(
+                f"{path}: array {name!r} has the shape {arrays[name].shape}, 'train' "
+                f"{arrays['train'].shape}; they may differ in the first number only"
+            )
+    levels = _levels(parts, levels)
+    train, validation, test = (images.astype(smallest_type(levels)) for images in parts)
+    return ImageData(str(path), levels, train, validation, test)
+
+
+def _checked(path: Path, name: str, images: numpy.ndarray) -> numpy.ndarray:
+    """The images as (N, H, W, C), if they are integers 0 … 65535."""
+    what = f"{path}: array {name!r}"
+    if images.ndim not in (2, 3, 4) or 0 in images.shape:
+        raise RunError(
+            f"{what} has the shape {images.shape}; expected (N, height, width), "
+            "(N, height, width, channels) or (N, values), none of them 0"
         )
     if images.dtype.kind == "f" and not numpy.isfinite(images).all():
         bad = numpy.argwhere(~numpy.isfinite(images))
@@ -65,7 +97,8 @@ def _images(path: Path, arrays: dict[str, numpy.ndarray]) -> numpy.ndarray:
             f"{what} has {len(bad)} values that are NaN or infinite, the first at {first}; "
             "expected integers from 0 up"
         )
-    if images.dtype.kind not in "bui":
+    whole = images.dtype.kind == "f" and (images == numpy.rint(images)).all()
+    if images.dtype.kind not in "bui" and not whole:
         raise RunError(
             f"{what} is of {images.dtype}; expected integers from 0 up: for grey values from "
             "0 to 1, save (array * 255).round().astype('uint8')"
@@ -74,7 +107,13 @@ def _images(path: Path, arrays: dict[str, numpy.ndarray]) -> numpy.ndarray:
         raise RunError(f"{what} has the value {images.min()}; expected integers from 0 up")
     if int(images.max()) > 65535:
         raise RunError(f"{what} has the value {images.max()}; expected at most 65535")
-    return images
+    if images.ndim == 2:
+        images = images[:, None]
+    return images if images.ndim == 4 else images[..., None]
+
+
+def _levels(parts: Iterable[numpy.ndarray], levels: int | None) -> int:
+    return max(levels or 2, *(int(images.max()) + 1 for images in parts), 2)
 
 
 def _labels(path: Path, arrays: dict[str, numpy.ndarray], count: int) -> numpy.ndarray | None:

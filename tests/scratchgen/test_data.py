@@ -299,13 +299,41 @@ def test_truth_values_are_two_levels(tmp_path, rng):
     numpy.testing.assert_array_equal(data.test[..., 0], images[4:])
 
 
+def test_vectors_in_an_npz_archive_are_images_of_one_row(tmp_path, rng):
+    vectors = rng.integers(0, 2, (10, 7))
+    data = load(_saved(tmp_path / "x.npz", images=vectors))
+    assert data.shape == (1, 7, 1) and data.levels == 2
+    numpy.testing.assert_array_equal(data.test[:, 0, :, 0], vectors[4::5])
+
+
+@pytest.mark.parametrize("valid", ["valid", "validation"])
+def test_an_npz_archive_with_a_split_of_its_own(tmp_path, rng, valid):
+    arrays = {name: rng.integers(0, 2, (n, 7)) for name, n in (("train", 3), (valid, 1))}
+    arrays["test"] = numpy.full((2, 7), 3)
+    path = _saved(tmp_path / "x.npz", **arrays, inputsize=numpy.array(7))
+    data = load(path)
+    assert data.levels == 4 and data.shape == (1, 7, 1) and data.labels is None
+    for part, name in zip(PARTS, ("train", valid, "test"), strict=True):
+        assert data.part(part).dtype == "uint8"
+        numpy.testing.assert_array_equal(data.part(part)[:, 0, :, 0], arrays[name])
+    _complains(UsageError, "values up to 3; at least 4", lambda: load(path, 2))
+
+
+def test_whole_numbers_of_a_type_with_fractions_are_integers(tmp_path):
+    arrays = {name: numpy.eye(4, dtype="float32") for name in ("train", "valid", "test")}
+    data = load(_saved(tmp_path / "x.npz", **arrays), 2)
+    assert data.levels == 2 and data.train.dtype == "uint8"
+    numpy.testing.assert_array_equal(data.validation[:, 0, :, 0], numpy.eye(4))
+
+
 ONES = numpy.ones((6, 2, 2), "uint8")
+PARTED = {"train": ONES, "valid": ONES, "test": ONES}
 
 
 @pytest.mark.parametrize(
     "arrays, message",
     [
-        ({"images": ONES[0]}, r"'images' has the shape \(2, 2\); expected \(N, height"),
+        ({"images": ONES[0, 0]}, r"'images' has the shape \(2,\); expected \(N, height"),
         ({"images": ONES[:0]}, r"has the shape \(0, 2, 2\)"),
         ({"images": ONES / 2}, "is of float64; expected integers"),
         ({"images": ONES * [1.0, math.nan]}, r"12 values that are NaN .* at \(0, 0, 1\)"),
@@ -314,10 +342,18 @@ ONES = numpy.ones((6, 2, 2), "uint8")
         ({"images": ONES.astype(str)}, "is of <U"),
         ({"images": ONES.astype(object)}, "cannot be read as an .npz archive"),
         ({"images": ONES[:4]}, "4 images; at least 5"),
-        ({"a": ONES, "b": ONES}, "no array 'images'; it has a, b"),
-        ({}, "no array 'images'; it has none"),
+        ({"a": ONES, "b": ONES}, "no array 'images', nor 'train', .*; it has a, b"),
+        ({}, "no array 'images', nor 'train', 'valid' and 'test'; it has none"),
         ({"images": ONES, "labels": numpy.arange(5)}, r"expected integers of shape \(6,\)"),
         ({"images": ONES, "labels": numpy.ones(6)}, "'labels' is float64"),
+        ({"train": ONES, "test": ONES}, "no array 'valid', but train, test"),
+        ({"validation": ONES, "test": ONES}, "no array 'train', but validation, test"),
+        ({"train": ONES, "valid": ONES, "labels": ONES}, "no array 'test', but train, valid, l"),
+        (PARTED | {"validation": ONES}, "both 'valid' and 'validation'; leave one"),
+        (PARTED | {"valid": ONES[:, :1]}, r"'valid' has the shape \(6, 1, 2\), 'train' \(6, 2, 2"),
+        (PARTED | {"test": ONES[:, 0]}, r"'test' has the shape \(6, 2\), 'train' \(6, 2, 2\); t"),
+        (PARTED | {"test": ONES[:0]}, r"'test' has the shape \(0, 2, 2\); expected"),
+        (PARTED | {"test": ONES / 2}, "'test' is of float64; expected integers"),
     ],
 )
 def test_a_bad_npz_archive_is_one_line(tmp_path, arrays, message):
