@@ -113,12 +113,16 @@ class ImageModel(Module):
         ``context``: the labels (N,) of a class-conditional model. ``rng``: a generator for dropout,
         in training; None for the density itself. Raises ValueError for images of another shape.
         """
+        self.check(x)
+        logits = self.network(self.embed(x), rng, self.labels(context, len(x)))
+        return np.sum(log_prob_of(logits, x), axis=(1, 2, 3))
+
+    def check(self, x: Any) -> None:
+        """Raise ValueError for images of another shape than (N, height, width, colours)."""
         if x.shape[1:] != self.shape:
             expected = ", ".join(map(str, self.shape))
             name = type(self).__name__
             raise ValueError(f"{name}: images {tuple(x.shape)}, expected (N, {expected})")
-        logits = self.network(self.embed(x), rng, self.labels(context, len(x)))
-        return np.sum(log_prob_of(logits, x), axis=(1, 2, 3))
 
     def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of images, in nats per image, and what to report about it.
@@ -221,7 +225,7 @@ class CachedGeneration(Generation):
     def apply(self, conv: MaskedConv, x: Any) -> Any:
         """The output at ``place``, from the input x (n, 1, 1, C) there; both of its colour only."""
         if conv not in self._inputs:
-            self._inputs[conv] = conv.empty(self.image)
+            self._inputs[conv] = conv.empty(self.embedded)
         if conv is not self.model.first:  # whose input, the image, is there
             conv.put(self._inputs[conv], *self.place, x)
         return conv.at(self._inputs[conv], *self.place)
