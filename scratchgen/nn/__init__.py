@@ -1,8 +1,10 @@
 """Layers: objects that hold parameters and are called on arrays, channels last."""
 
+from scratchgen.nn.causal import CausalConv
 from scratchgen.nn.conv import Conv
 from scratchgen.nn.dense import Dense
 from scratchgen.nn.embedding import Embedding
+from scratchgen.nn.gru import GRU
 from scratchgen.nn.initialisers import (
     glorot_normal,
     glorot_uniform,
@@ -16,10 +18,13 @@ from scratchgen.nn.lstm import LSTM
 from scratchgen.nn.masked import MaskedConv
 from scratchgen.nn.module import Module
 from scratchgen.nn.normalisation import GroupNorm, LayerNorm
+from scratchgen.nn.shifted import ShiftedConv, ShiftedConvTranspose
 from scratchgen.nn.weight_norm import WeightNormConv, WeightNormDense
 
 __all__ = [
+    "GRU",
     "LSTM",
+    "CausalConv",
     "Conv",
     "Dense",
     "Embedding",
@@ -27,6 +32,8 @@ __all__ = [
     "LayerNorm",
     "MaskedConv",
     "Module",
+    "ShiftedConv",
+    "ShiftedConvTranspose",
     "WeightNormConv",
     "WeightNormDense",
     "glorot_normal",
