@@ -6,6 +6,7 @@ The model is any with ``config`` (height, width, colours, levels), ``log_prob`` 
 import itertools
 
 import numpy
+import scipy.special
 import scipy.stats
 
 import autograd.numpy as np
@@ -17,6 +18,13 @@ def randomised(model, seed=0, spread=0.7):
     model.astype("float64")
     rng = numpy.random.default_rng(seed)
     model.load({k: spread * rng.standard_normal(x.shape) for k, x in model.parameters().items()})
+    return model
+
+
+def opened(model):
+    """The model with its weights made positive: every ReLU is open, and no two paths cancel."""
+    for x in model.parameters().values():
+        x[...] = np.abs(x.data)
     return model
 
 
@@ -67,7 +75,7 @@ def assert_a_density_not_uniform(model, context=None):
 def assert_samples_follow(model, method, n=20_000, context=None):
     """χ² of samples against the enumerated probabilities, at the level 0.01 (seed fixed)."""
     images = sample(model, n, 0, method, context=context)
-    _assert_frequencies(number(model, images), probabilities(model, context), n)
+    assert_frequencies(number(model, images), probabilities(model, context))
 
 
 def assert_completions_follow(model, method, known, n=4_000):
@@ -78,17 +86,22 @@ def assert_completions_follow(model, method, known, n=4_000):
     assert (images[:, known] == given[known]).all()
     fits = (every[:, known] == given[known]).all(1)
     p = numpy.where(fits, probabilities(model), 0)
-    _assert_frequencies(number(model, images), p / p.sum(), n)
+    assert_frequencies(number(model, images), p / p.sum())
 
 
-def _assert_frequencies(found, p, n):
-    counts, expected = numpy.bincount(found, minlength=len(p)), n * p
+def assert_frequencies(found, p):
+    """χ² of numbers drawn against their probabilities p, at the level 0.01.
+
+    Those of which fewer than five are expected are taken together, for χ² is not χ² for them, and
+    left out if five of all of them are not. What has no probability must not occur.
+    """
+    counts, expected = numpy.bincount(found, minlength=len(p)), len(found) * p
+    assert not counts[p == 0].any()
     common = expected > 5
-    counts = numpy.append(counts[common], counts[~common].sum())
-    expected = numpy.append(expected[common], expected[~common].sum())
-    if expected[-1] == 0:
-        assert counts[-1] == 0
-        counts, expected = counts[:-1], expected[:-1]
+    assert common.sum() > 1, "nothing is left to chance, and the test shows nothing"
+    rest = expected[~common].sum()
+    counts = numpy.append(counts[common], counts[~common].sum() if rest > 5 else [])
+    expected = numpy.append(expected[common], rest if rest > 5 else [])
     assert scipy.stats.chisquare(counts, expected, sum_check=False).pvalue > 0.01
 
 
@@ -116,3 +129,39 @@ def assert_float32_and_every_parameter_learns(model, batch):
     for name, x in model.parameters().items():
         assert x.dtype == "float32", name
         assert x.grad is not None and x.grad.dtype == "float32", name
+
+
+def assert_completions_follow_the_order(model, method, known, n=4_000, temperature=1.0):
+    """What is known is kept; each other value is drawn given those before it, and no later ones.
+
+    For a model with ``network`` and ``embed``, of which p(x_i | before), i unknown, are multiplied.
+    """
+    every = every_image(model)
+    given = every[len(every) // 3]
+    options = {"given": given, "known": known, "temperature": temperature}
+    images = sample(model, n, 0, method, **options)
+    assert (images[:, known] == given[known]).all()
+    fits = (every[:, known] == given[known]).all(1)
+    with no_grad():
+        logits = backend.to_numpy(model.network(model.embed(backend.asarray(every))))
+    if logits.shape[-1] == 1:  # of level 1; that of level 0 is 0
+        logits = numpy.concatenate([numpy.zeros_like(logits), logits], -1)
+    p = scipy.special.softmax(logits / temperature, -1)
+    p = numpy.take_along_axis(p, every[..., None], -1)[..., 0]
+    p = numpy.where(fits, numpy.where(known, 1, p).prod((1, 2, 3)), 0)
+    assert_frequencies(number(model, images), p)
+
+
+def assert_dropout_acts_with_a_generator_only(model, n=5):
+    """Two generators give two densities of each image; the same one, or none, always the same."""
+    x = numpy.random.default_rng(0).integers(0, model.config.levels, (n, *shape_of(model)))
+
+    def density(seed):
+        with no_grad():
+            return backend.to_numpy(
+                model.log_prob(backend.asarray(x), rng=backend.default_rng(seed))
+            )
+
+    assert (density(0) != density(1)).all()
+    numpy.testing.assert_array_equal(density(0), density(0))
+    numpy.testing.assert_array_equal(log_prob(model, x), log_prob(model, x))

@@ -4,34 +4,18 @@ import itertools
 
 import numpy
 import pytest
-import scipy.stats
 
-import autograd.numpy as np
-from autograd import Tensor, backend, no_grad
+from autograd import backend, no_grad
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from scratchgen.nn.masked import RowsConv
+from tests.scratchgen import exact
 
 
 def make(height=3, width=3, levels=2, seed=0, spread=0.7, **fields):
     """A small model in float64 with random weights in every layer."""
     fields = {"channels": 6, "layers": 2, "first_size": 3} | fields
     config = GatedPixelCNNConfig(height=height, width=width, levels=levels, **fields)
-    model = GatedPixelCNN(config, backend.default_rng(seed))
-    model.astype("float64")
-    rng = numpy.random.default_rng(seed)
-    model.load({k: spread * rng.standard_normal(x.shape) for k, x in model.parameters().items()})
-    return model
-
-
-def every_image(height, width, colours, levels):
-    values = itertools.product(range(levels), repeat=height * width * colours)
-    return numpy.array(list(values)).reshape(-1, height, width, colours)
-
-
-def log_prob(model, x, context=None):
-    with no_grad():
-        x = backend.asarray(x)
-        return backend.to_numpy(model.log_prob(x, context))
+    return exact.randomised(GatedPixelCNN(config, backend.default_rng(seed)), seed, spread)
 
 
 def labels(*values):
@@ -52,26 +36,23 @@ def labels(*values):
     ],
 )
 def test_the_probabilities_of_all_images_sum_to_one(height, width, colours, levels, fields):
-    model = make(height, width, levels, colours=colours, **fields)
-    p = numpy.exp(log_prob(model, every_image(height, width, colours, levels)))
-    assert p.sum() == pytest.approx(1, abs=1e-12)
-    assert p.max() > 3 / len(p), "the model is not uniform"
+    exact.assert_a_density_not_uniform(make(height, width, levels, colours=colours, **fields))
 
 
 def test_the_probabilities_sum_to_one_for_each_label_and_differ_between_labels():
     model = make(classes=3)
-    x = every_image(3, 3, 1, 2)
-    p = [numpy.exp(log_prob(model, x, labels(*[k] * 512))) for k in range(3)]
-    assert [q.sum() for q in p] == pytest.approx([1, 1, 1], abs=1e-12)
+    for k in range(3):
+        exact.assert_a_density_not_uniform(model, k)
+    p = [exact.probabilities(model, k) for k in range(3)]
     for a, b in itertools.combinations(p, 2):
         assert abs(a - b).sum() > 0.1
 
 
 def test_each_image_has_the_density_of_its_own_label():
     model = make(classes=3)
-    x = every_image(3, 3, 1, 2)[100:103]
-    together = log_prob(model, x, labels(2, 0, 1))
-    alone = [log_prob(model, x[i : i + 1], labels(k))[0] for i, k in enumerate((2, 0, 1))]
+    x = exact.every_image(model)[100:103]
+    together = exact.log_prob(model, x, labels(2, 0, 1))
+    alone = [exact.log_prob(model, x[i : i + 1], labels(k))[0] for i, k in enumerate((2, 0, 1))]
     numpy.testing.assert_allclose(together, alone, rtol=1e-12)
 
 
@@ -79,7 +60,7 @@ def test_a_new_conditional_model_ignores_the_label_and_learns_it():
     model = GatedPixelCNN(GatedPixelCNNConfig(classes=2, layers=1), backend.default_rng(0))
     x = numpy.random.default_rng(0).integers(0, 17, (2, 8, 8, 1))
     numpy.testing.assert_array_equal(
-        log_prob(model, x, labels(0, 0)), log_prob(model, x, labels(1, 1))
+        exact.log_prob(model, x, labels(0, 0)), exact.log_prob(model, x, labels(1, 1))
     )
     loss, _ = model.loss((backend.asarray(x), labels(0, 1)), None)
     loss.backward()
@@ -95,9 +76,7 @@ def test_every_earlier_pixel_in_reach_is_seen_and_there_is_no_blind_spot(first_s
     model = make(side, side, layers=layers, first_size=first_size, spread=0.3)
     embedded = numpy.random.default_rng(0).uniform(0.5, 1, (1, side, side, 3))
     for row, column in itertools.product(range(side), range(side)):
-        x = Tensor(backend.asarray(embedded))
-        np.sum(model.network(x)[0, row, column]).backward()
-        seen = backend.to_numpy(x.grad)[0].any(-1)
+        seen = exact.seen(model.network, embedded, (row, column)).any(-1)
         expected = numpy.zeros((side, side), bool)
         for i, j in itertools.product(range(side), range(side)):
             near = row - i <= reach and abs(j - column) <= reach
@@ -110,20 +89,19 @@ def test_a_value_sees_all_values_before_it_its_pixels_colours_in_order():
     embedded = numpy.random.default_rng(0).uniform(0.5, 1, (1, 3, 4, 9))
     places = list(itertools.product(range(3), range(4), range(3)))
     for i, place in enumerate(places):
-        x = Tensor(backend.asarray(embedded))
-        np.sum(model.network(x)[(0, *place)]).backward()
-        seen = backend.to_numpy(x.grad)[0, ..., ::3].ravel() != 0  # of each group, the level
-        numpy.testing.assert_array_equal(seen, numpy.arange(len(places)) < i, f"of {place}")
+        seen = exact.seen(model.network, embedded, place)[..., ::3]  # of each group, the level
+        numpy.testing.assert_array_equal(seen.ravel(), numpy.arange(len(places)) < i, f"of {place}")
 
 
 def test_the_vertical_stack_sees_the_rows_above_only():
     model = make(5, 5, spread=0.3)
     embedded = numpy.random.default_rng(0).uniform(0.5, 1, (1, 5, 5, 3))
     for layer in range(3):
-        x = Tensor(backend.asarray(embedded))
-        above = model.vertical(x, lambda conv, x: conv(x), None)
-        np.sum(above[layer][0, 3, 2]).backward()
-        seen = backend.to_numpy(x.grad)[0].any(-1)
+
+        def above(x, layer=layer):
+            return model.vertical(x, lambda conv, x: conv(x), None)[layer]
+
+        seen = exact.seen(above, embedded, (3, 2)).any(-1)
         expected = numpy.zeros((5, 5), bool)
         reach = 1 + layer
         expected[max(3 - reach, 0) : 3, max(2 - reach, 0) : 3 + reach] = True
@@ -168,14 +146,8 @@ def test_the_gated_unit_is_tanh_times_sigmoid_of_each_colours_halves(rng):
 def test_cached_sampling_equals_naive_sampling(fields, dtype):
     model = make(5, 4, spread=0.4, **fields)
     model.astype(dtype)
-    context = labels(*range(4)) if "classes" in fields else None
-    cached, naive = (
-        backend.to_numpy(model.sample(4, backend.default_rng(3), method, context=context))
-        for method in ("cached", "naive")
-    )
-    numpy.testing.assert_array_equal(cached, naive)
-    assert len(numpy.unique(cached)) == fields["levels"]
-    assert cached.shape == (4, 5, 4, fields.get("colours", 1))
+    context = labels(*range(4), *range(4)) if "classes" in fields else None
+    exact.assert_cached_is_naive(model, 8, context=context)
 
 
 def test_cached_sampling_runs_the_vertical_stack_once_per_row(monkeypatch):
@@ -191,53 +163,18 @@ def test_cached_sampling_runs_the_vertical_stack_once_per_row(monkeypatch):
 @pytest.mark.parametrize("method", ["cached", "naive"])
 def test_samples_occur_as_often_as_their_probability_says(method):
     model = make(2, 2, colours=2, classes=2, spread=0.5)
-    n = 2_000
-    x = model.sample(n, backend.default_rng(0), method, context=1)
-    codes = backend.to_numpy(x).reshape(n, 8) @ (2 ** numpy.arange(8)[::-1])
-    counts = numpy.bincount(codes, minlength=256)
-    expected = n * numpy.exp(log_prob(model, every_image(2, 2, 2, 2), labels(*[1] * 256)))
-    common = expected > 5
-    counts = numpy.append(counts[common], counts[~common].sum())
-    expected = numpy.append(expected[common], expected[~common].sum())
-    assert scipy.stats.chisquare(counts, expected, sum_check=False).pvalue > 0.01
+    exact.assert_samples_follow(model, method, context=1)
 
 
 @pytest.mark.parametrize("method", ["cached", "naive"])
-def test_completion_keeps_what_is_known_and_draws_the_rest_from_its_conditional(method):
-    model = make(2, 2, colours=2, spread=0.5)
-    n = 4_000
+def test_completion_keeps_what_is_known_and_draws_the_rest_given_what_is_before_it(method):
     known = numpy.array([[[1, 0], [1, 1]], [[0, 1], [1, 1]]], bool)  # differs by colour
-    given = numpy.array([[[1, 0], [0, 1]], [[0, 1], [0, 0]]])
-    x = model.sample(
-        n, backend.default_rng(0), method, backend.asarray(given), backend.asarray(known)
-    )
-    x = backend.to_numpy(x)
-    assert (x[:, known] == given[known]).all()
-    every = every_image(2, 2, 2, 2)
-    fits = (every[:, known] == given[known]).all(-1)
-    # sampling in order cannot know what is known later, so the density of the drawn ones is that of
-    # each given those before it
-    p = _ordered(model, every[fits], known)
-    counts = numpy.bincount(x[:, 0, 0, 1] * 2 + x[:, 1, 0, 0], minlength=4)
-    assert scipy.stats.chisquare(counts, n * p).pvalue > 0.01
+    model = make(2, 2, colours=2, spread=0.5)
+    exact.assert_completions_follow_the_order(model, method, known)
 
 
-def _ordered(model, x, known):
-    """Π p(x_i | x_<i) over the unknown values of binary images x."""
-    with no_grad():
-        logits = backend.to_numpy(model.network(model.embed(backend.asarray(x))))[..., 0]
-    p = 1 / (1 + numpy.exp(-logits))
-    return numpy.where(x == 1, p, 1 - p)[:, ~known].prod(-1)
-
-
-def test_dropout_acts_with_a_generator_and_not_without(rng):
-    model = make(4, 4, dropout=0.5)
-    x = backend.asarray(rng.integers(0, 2, (5, 4, 4, 1)))
-    with no_grad():
-        one, two = (backend.to_numpy(model.log_prob(x, rng=backend.default_rng(s))) for s in (0, 1))
-        again = backend.to_numpy(model.log_prob(x, rng=backend.default_rng(0)))
-    assert (one != two).all() and (one == again).all()
-    assert (log_prob(model, x) == log_prob(model, x)).all()
+def test_dropout_acts_with_a_generator_and_not_without():
+    exact.assert_dropout_acts_with_a_generator_only(make(4, 4, dropout=0.5))
 
 
 def test_the_loss_is_the_negative_mean_log_prob_and_reports_it(rng):
@@ -245,7 +182,7 @@ def test_the_loss_is_the_negative_mean_log_prob_and_reports_it(rng):
     x = rng.integers(0, 3, (5, 4, 4, 1))
     context = labels(0, 1, 0, 1, 1)
     loss, metrics = model.loss((backend.asarray(x), context), backend.default_rng(0))
-    assert loss.item() == pytest.approx(-log_prob(model, x, context).mean(), rel=1e-12)
+    assert loss.item() == pytest.approx(-exact.log_prob(model, x, context).mean(), rel=1e-12)
     assert metrics["nats"].item() == loss.item()
 
 
@@ -254,13 +191,11 @@ def test_the_whole_model_is_float32_as_it_comes_and_every_parameter_learns(field
     config = GatedPixelCNNConfig(channels=8, layers=2, **fields)
     model = GatedPixelCNN(config, backend.default_rng(0))
     x = numpy.random.default_rng(0).integers(0, 17, (3, 8, 8, config.colours))
-    batch = backend.asarray(x)
-    loss, _ = model.loss((batch, labels(0, 1, 2)) if fields else batch, backend.default_rng(0))
-    loss.backward()
-    assert loss.dtype == "float32"
-    for path, x in model.parameters().items():
-        assert x.dtype == x.grad.dtype == "float32", path
-        assert backend.to_numpy(x.grad).any(), path
+    images = backend.asarray(x)
+    batch = (images, labels(0, 1, 2)) if fields else images
+    exact.assert_float32_and_every_parameter_learns(model, batch)
+    for path, parameter in model.parameters().items():
+        assert backend.to_numpy(parameter.grad).any(), path
 
 
 def test_wrong_uses_are_errors_that_say_what_is_expected(rng):

@@ -114,11 +114,14 @@ class PixelCNN(ImageModel):
         y = self.forward(embedded, lambda conv, x: conv(x), rng)
         return y.reshape(*y.shape[:-1], self.config.colours, -1)
 
-    def forward(self, h: Any, apply: Apply, rng: Any = None) -> Any:
-        """All layers: (N, H, W, 3 · colours) → (N, H, W, colours · levels)."""
+    def forward(self, h: Any, apply: Apply, rng: Any = None, biases: Any = ()) -> Any:
+        """All layers: (N, H, W, 3 · colours) → (N, H, W, colours · levels).
+
+        ``biases``: none, or for each block what is added to its input (N, H, W, channels).
+        """
         h = apply(self.first, h)
-        for block in self.blocks:
-            h = block(h, apply, self.config.dropout, rng)
+        for i, block in enumerate(self.blocks):
+            h = block(h + biases[i] if biases else h, apply, self.config.dropout, rng)
         return apply(self.output, relu(apply(self.hidden, relu(h))))
 
     def cached(self, n: int, context: Any) -> CachedGeneration:
