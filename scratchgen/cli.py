@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import scratchgen
-from scratchgen.commands import data, evaluate, models, sample, train
+from scratchgen.commands import data, evaluate, leaderboard, models, sample, train
 from scratchgen.errors import RunError, UsageError, unknown
 
 COMMANDS = {
     "train": train,
     "sample": sample,
     "evaluate": evaluate,
+    "leaderboard": leaderboard,
     "models": models,
     "data": data,
 }

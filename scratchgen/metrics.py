@@ -35,3 +35,14 @@ def independent_nats(train: numpy.ndarray, test: numpy.ndarray, levels: int) -> 
     counts = (train == values).sum(axis=1) + 1.0  # (levels, d)
     log_p = numpy.log(counts / (len(train) + levels))
     return float(-log_p[test, numpy.arange(test.shape[1])].sum(axis=1).mean())
+
+
+def marginal_nats(train: numpy.ndarray, test: numpy.ndarray, levels: int) -> float:
+    """Mean −ln p(x_t) of the elements of a sequence drawn independently from one histogram.
+
+    p(v) = (n(v) + 1) / (T + levels), where n(v) counts the training elements equal to v: the
+    marginal entropy of the training part, but measured on the sequence ``test``.
+    """
+    counts = numpy.bincount(train.ravel(), minlength=levels) + 1.0
+    log_p = numpy.log(counts / counts.sum())
+    return float(-log_p[test].mean())

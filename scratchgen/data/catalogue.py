@@ -16,17 +16,18 @@ class Entry:
     what: str
     shape: str
     """Of one example, and its levels."""
-    source: str
-    licence: str
     get: str
     """What to do to have it, or how to name it."""
-    present: bool
+    source: str = "yours"
+    licence: str = "yours"
+    present: bool = True
     """Whether it can be loaded now."""
 
 
 def entries() -> list[Entry]:
     """All of them: what ``--data`` takes, then what only the library loads."""
-    return [_digits(), _mnist(), _fashion_mnist(), *_own_files(), *_toys(), *_sequences()]
+    named = [_digits(), _mnist(), _fashion_mnist(), _python(), _speech()]
+    return [*named, *_own_files(), *_toys()]
 
 
 def _digits() -> Entry:
@@ -37,7 +38,6 @@ def _digits() -> Entry:
         source="Alpaydin and Kaynak (1998), UCI Machine Learning Repository, doi:10.24432/C50P49",
         licence="CC BY 4.0",
         get="comes with the package",
-        present=True,
     )
 
 
@@ -79,27 +79,30 @@ def _own_files() -> list[Entry]:
             what="the four IDX files of a data set like MNIST, gzipped or not",
             shape="H x W x 1, 256 levels",
             get="--data FOLDER",
-            source="yours",
-            licence="yours",
-            present=True,
         ),
         Entry(
             name="FOLDER",
             what="PNG or JPEG files, all of one size, grey or RGB",
             shape="H x W x 1 or 3, 256 levels",
             get="--data FOLDER",
-            source="yours",
-            licence="yours",
-            present=True,
         ),
         Entry(
             name="FILE.npz",
-            what="integers in the array 'images', and if you like in 'labels'",
-            shape="(N, H, W) or (N, H, W, C), as many levels as the largest value + 1",
+            what="integers: 'images', if you like 'labels'; or 'train', 'valid' and 'test'",
+            shape="(N, D), (N, H, W) or (N, H, W, C), as many levels as the largest value + 1",
             get="numpy.savez('FILE.npz', images=array), then --data FILE.npz",
-            source="yours",
-            licence="yours",
-            present=True,
+        ),
+        Entry(
+            name="FILE.txt",
+            what="any text in UTF-8, for the models of text",
+            shape="characters",
+            get="--data FILE",
+        ),
+        Entry(
+            name="FILE.wav",
+            what="a recording, a folder of them, or a folder of those of each speaker, for wavenet",
+            shape="samples, 256 mu-law codes; channels are averaged",
+            get="--data FILE.wav",
         ),
     ]
 
@@ -113,30 +116,28 @@ def _toys() -> list[Entry]:
             source="computed",
             licence="none needed",
             get=f"scratchgen.data.toys.find('{name}').sample(n, rng)",
-            present=True,
         )
         for name, toy in TOYS.items()
     ]
 
 
-def _sequences() -> list[Entry]:
-    return [
-        Entry(
-            name="python",
-            what="the source of Python's standard library, or any text in UTF-8",
-            shape="characters",
-            source="the Python that runs this",
-            licence="PSF License",
-            get="scratchgen.data.text.load() or .load(path)",
-            present=True,
-        ),
-        Entry(
-            name="FILE.wav",
-            what="a recording, one channel, as numbers or 256 mu-law codes",
-            shape="samples",
-            source="yours",
-            licence="yours",
-            get="scratchgen.data.wav.read(path)",
-            present=True,
-        ),
-    ]
+def _python() -> Entry:
+    return Entry(
+        name="python",
+        what="the source of Python's standard library: its top-level modules",
+        shape="characters",
+        source="the Python that runs this",
+        licence="PSF License",
+        get="is there",
+    )
+
+
+def _speech() -> Entry:
+    return Entry(
+        name="speech",
+        what="25 seconds of a reading of Jane Austen",
+        shape="samples, 8,000 per second, 256 mu-law codes",
+        source="LibriVox, as Debian's pocketsphinx-testdata distributes it",
+        licence="public domain",
+        get="comes with the package",
+    )

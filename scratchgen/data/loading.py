@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from scratchgen.data import digits, mnist, npz
@@ -32,10 +33,15 @@ def load(name: str, levels: int | None = None) -> ImageData:
         return requantise(digits.load(), levels)
     if name in mnist.SOURCES:
         return requantise(mnist.load(name), levels)
-    return _from_path(_existing(name), levels)
+    return _from_path(existing(name, NAMES), levels)
 
 
-def _existing(name: str) -> Path:
+def existing(name: str, names: Iterable[str]) -> Path:
+    """The absolute path that ``--data`` names, where it is none of the data sets' ``names``.
+
+    Raises UsageError, with the nearest of these, if it does not look like a path; RunError if
+    there is no such file or folder.
+    """
     path = Path(os.path.expanduser(name))  # which leaves an unknown ~user as it is
     try:
         if name and path.exists():
@@ -44,7 +50,7 @@ def _existing(name: str) -> Path:
         raise RunError(f"{name}: cannot be read: {error.strerror or error}") from error
     if len(path.parts) > 1 or path.suffix:
         raise RunError(f"{name}: no such file or folder")
-    raise UsageError(f"{unknown('data set', name, NAMES)}, nor is it a file or folder here")
+    raise UsageError(f"{unknown('data set', name, names)}, nor is it a file or folder here")
 
 
 def _from_path(path: Path, levels: int | None) -> ImageData:

@@ -44,11 +44,11 @@ class TextData:
 
         Raises UsageError for a character outside it, unless it has :data:`UNKNOWN`.
         """
-        return _encode(text, self.vocabulary)
+        return encode(text, self.vocabulary)
 
     def decode(self, codes: Sequence[int] | numpy.ndarray) -> str:
         """The text that these places in the vocabulary spell."""
-        return "".join(self.vocabulary[int(code)] for code in codes)
+        return decode(codes, self.vocabulary)
 
 
 def load(path: Path | None = None, minimum: int = 10) -> TextData:
@@ -75,10 +75,19 @@ def load(path: Path | None = None, minimum: int = 10) -> TextData:
     counts = Counter(texts[0])
     kept = {character for character, count in counts.items() if count >= minimum}
     vocabulary = "".join(sorted(kept | {UNKNOWN}))
-    return TextData(name, vocabulary, *(_encode(text, vocabulary) for text in texts))
+    return TextData(name, vocabulary, *(encode(text, vocabulary) for text in texts))
 
 
-def _encode(text: str, vocabulary: str) -> numpy.ndarray:
+def decode(codes: Sequence[int] | numpy.ndarray, vocabulary: str) -> str:
+    """The text that these places in the vocabulary spell."""
+    return "".join(vocabulary[int(code)] for code in codes)
+
+
+def encode(text: str, vocabulary: str) -> numpy.ndarray:
+    """The places of the text's characters in the vocabulary, (T,) int32.
+
+    Raises UsageError for a character outside it, unless it has :data:`UNKNOWN`.
+    """
     places = {character: i for i, character in enumerate(vocabulary)}
     other = places.get(UNKNOWN)
     if other is None and not set(text) <= set(vocabulary):

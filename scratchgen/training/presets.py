@@ -8,10 +8,22 @@ from typing import Any
 
 from scratchgen.config import override
 from scratchgen.errors import unknown
+from scratchgen.models.autoregressive.characters import CharacterConfig, CharacterModel
+from scratchgen.models.autoregressive.diagonalbilstm import DiagonalBiLSTM
+from scratchgen.models.autoregressive.fvbn import FVBN, FVBNConfig
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from scratchgen.models.autoregressive.made import MADE, MADEConfig
+from scratchgen.models.autoregressive.multiscale import MultiScaleConfig, MultiScalePixelCNN
+from scratchgen.models.autoregressive.nade import NADE, NADEConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from scratchgen.models.autoregressive.pixelcnnpp import PixelCNNPP, PixelCNNPPConfig
+from scratchgen.models.autoregressive.pixelrnn import PixelRNNConfig
+from scratchgen.models.autoregressive.rowlstm import RowLSTM
+from scratchgen.models.autoregressive.wavenet import WaveNet, WaveNetConfig
 from scratchgen.training.media.images import IMAGES
 from scratchgen.training.media.medium import Medium
+from scratchgen.training.media.sound import SOUND
+from scratchgen.training.media.text import TEXT
 from scratchgen.training.settings import TrainingSettings
 
 
@@ -41,6 +53,10 @@ class Preset:
         return config, settings
 
 
+_TEXT_TRAINING = TrainingSettings(
+    epochs=10, epoch_steps=250, batch_size=32, learning_rate=3e-3, schedule="cosine", clip=1.0
+)
+
 PRESETS = {
     "pixelcnn": Preset(
         PixelCNN,
@@ -55,6 +71,82 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=25),
         "two stacks of gated convolutions: no blind spot; conditioned on classes if asked to",
+    ),
+    "charlstm": Preset(
+        CharacterModel,
+        CharacterConfig(),
+        "python",
+        _TEXT_TRAINING,
+        "an LSTM reads text and predicts each next character",
+        medium=TEXT,
+    ),
+    "chargru": Preset(
+        CharacterModel,
+        CharacterConfig(cell="gru"),
+        "python",
+        _TEXT_TRAINING,
+        "the same with gated recurrent units",
+        medium=TEXT,
+    ),
+    "multiscale": Preset(
+        MultiScalePixelCNN,
+        MultiScaleConfig(),
+        "digits",
+        TrainingSettings(epochs=40, schedule="cosine"),
+        "a small image first, then the pixels between, given all of the small one",
+    ),
+    "fvbn": Preset(
+        FVBN,
+        FVBNConfig(),
+        "digits",
+        TrainingSettings(epochs=60, patience=10, learning_rate=0.02, schedule="cosine"),
+        "a logistic regression of each binary value on all values before it",
+        levels=2,
+    ),
+    "nade": Preset(
+        NADE,
+        NADEConfig(),
+        "digits",
+        TrainingSettings(epochs=40, patience=10, learning_rate=0.03, schedule="cosine"),
+        "hidden units take in one binary value after the other",
+        levels=2,
+    ),
+    "made": Preset(
+        MADE,
+        MADEConfig(),
+        "digits",
+        TrainingSettings(epochs=300, patience=30, learning_rate=4e-3, schedule="cosine"),
+        "an autoencoder of binary values made autoregressive by masks on its weights",
+        levels=2,
+    ),
+    "wavenet": Preset(
+        WaveNet,
+        WaveNetConfig(),
+        "speech",
+        TrainingSettings(epochs=20, epoch_steps=25, batch_size=4, learning_rate=2e-3),
+        "dilated causal convolutions predict each sample of a sound",
+        medium=SOUND,
+    ),
+    "rowlstm": Preset(
+        RowLSTM,
+        PixelRNNConfig(),
+        "digits",
+        TrainingSettings(epochs=25, learning_rate=6e-3, average=0.98),
+        "a recurrent network over the rows of an image",
+    ),
+    "diagonalbilstm": Preset(
+        DiagonalBiLSTM,
+        PixelRNNConfig(layers=1),
+        "digits",
+        TrainingSettings(epochs=22, learning_rate=6e-3, average=0.98),
+        "two recurrent networks over its diagonals, which see all earlier pixels",
+    ),
+    "pixelcnn++": Preset(
+        PixelCNNPP,
+        PixelCNNPPConfig(),
+        "digits",
+        TrainingSettings(epochs=20, learning_rate=6e-3, schedule="cosine", average=0.98),
+        "mixtures of logistics for whole pixels, from a network of several scales",
     ),
 }
 

@@ -16,7 +16,7 @@ from scratchgen import metrics
 from scratchgen.data import ImageData
 from scratchgen.data.images import PARTS
 from scratchgen.errors import RunError, UsageError
-from scratchgen.training.media.medium import Medium, Request
+from scratchgen.training.media.medium import Medium, Request, classes_in_turn
 from scratchgen.training.pictures import save_grid
 
 if TYPE_CHECKING:
@@ -138,23 +138,14 @@ def nats_each(model: Any, images: Any, labels: Any = None, batch_size: int = 128
 def _samples(path: Path, run: Run, request: Request) -> None:
     """Those of a class-conditional model are of the class asked for, or of all of them in turn."""
     n = request.n or 64
+    labels = classes_in_turn(getattr(run.config, "classes", 0), n, request.label)
     images = run.model().sample(
         n,
         backend.default_rng(request.seed),
-        context=_labels(run, n, request.label),
+        context=None if labels is None else backend.asarray(labels),
         temperature=request.temperature,
     )
     save_grid(path, backend.to_numpy(images), run.config.levels)
-
-
-def _labels(run: Run, n: int, label: int | None) -> Any:
-    classes = getattr(run.config, "classes", 0)
-    if label is not None and not 0 <= label < classes:
-        there_are = f"0 to {classes - 1}" if classes else "none: it was not trained with any"
-        raise UsageError(f"--label {label}: the model's classes are {there_are}")
-    if not classes:
-        return None
-    return backend.asarray(numpy.arange(n) % classes if label is None else numpy.full(n, label))
 
 
 def _completions(path: Path, run: Run, request: Request, given: str) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
 
+from scratchgen.errors import UsageError
+
 if TYPE_CHECKING:
     from scratchgen.training.run import Run
 
@@ -110,3 +112,16 @@ class Medium:
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """Write what is drawn to ``path``."""
         raise NotImplementedError
+
+
+def classes_in_turn(classes: int, n: int, label: int | None) -> numpy.ndarray | None:
+    """The labels (n,) of what is drawn: all ``label``, or if None each class in turn.
+
+    None for a model without classes. Raises UsageError if there is no such class.
+    """
+    if label is not None and not 0 <= label < classes:
+        there_are = f"0 to {classes - 1}" if classes else "none: it was not trained with any"
+        raise UsageError(f"--label {label}: the model's classes are {there_are}")
+    if not classes:
+        return None
+    return numpy.arange(n) % classes if label is None else numpy.full(n, label)

@@ -1,0 +1,144 @@
+"""Every density of images on the same digits, in one table: with 17 grey levels, and with 2."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from autograd import backend
+from scratchgen.data import digits
+from scratchgen.data.images import requantise
+from scratchgen.metrics import bits_per_dimension
+from scratchgen.training import job, presets
+from scratchgen.training.checkpoint import replacing
+from scratchgen.training.media.images import IMAGES
+from scratchgen.training.run import Run
+from scratchgen.training.run_folder import RunFolder
+
+LEVELS = (digits.LEVELS, 2)
+SAMPLES = 64
+COLUMNS = ("model", "nats", "bits/dim", "parameters", "training, s", f"{SAMPLES} samples, s")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model's figures on the test part of the digits."""
+
+    model: str
+    levels: int
+    nats: float
+    standard_error: float | None = None
+    """Of the nats; None for what is no trained model, as are the others below."""
+    parameters: int | None = None
+    training_seconds: float | None = None
+    sampling_seconds: float | None = None
+
+    def cells(self) -> list[str]:
+        """As text, for ``COLUMNS``."""
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2f}"
+        shape = digits.load().shape
+        return [
+            self.model,
+            f"{self.nats:.2f}{error}",
+            f"{bits_per_dimension(self.nats, math.prod(shape)):.3f}",
+            "" if self.parameters is None else f"{self.parameters:,}",
+            "" if self.training_seconds is None else f"{self.training_seconds:.0f}",
+            "" if self.sampling_seconds is None else f"{self.sampling_seconds:.2f}",
+        ]
+
+
+def rows(
+    names: Sequence[str], changes: Sequence[str], seed: int, out: Path, console: Console
+) -> Iterator[Row]:
+    """A row for each model and number of levels, and for what any model should beat.
+
+    What is in ``out`` already is read, and gone on with if it is not finished; the rest is trained.
+    """
+    for levels in LEVELS:
+        for name, preset in presets.PRESETS.items():
+            on_digits = preset.medium is IMAGES and preset.data == "digits"
+            if on_digits and name in names and preset.levels in (None, levels):
+                console.print(f"{name}, {levels} levels", style="bold")
+                yield _row(name, levels, changes, seed, out / f"{name}-{levels}", console)
+        references = IMAGES.references(requantise(digits.load(), levels))
+        yield from (Row(name, levels, nats) for name, nats in references.items())
+
+
+def _row(
+    name: str, levels: int, changes: Sequence[str], seed: int, path: Path, console: Console
+) -> Row:
+    folder = RunFolder(path)
+    if not folder.config.exists():
+        command = f"scratchgen train {name} --set levels={levels} --seed {seed}"
+        job.train(
+            job.Job(name, [f"levels={levels}", *changes], seed=seed, out=path, command=command),
+            console,
+        )
+    elif "test_nats" not in (folder.read_metrics() or [{}])[-1]:
+        job.resume(path, [], console)
+    *_, last, test = folder.read_metrics()
+    model = Run.open(path).model()
+    start = time.perf_counter()
+    backend.to_numpy(model.sample(SAMPLES, backend.default_rng(seed)))
+    return Row(
+        name,
+        levels,
+        test["test_nats"],
+        test["test_nats_standard_error"],
+        sum(math.prod(x.shape) for x in model.parameters().values()),
+        last["seconds"],
+        time.perf_counter() - start,
+    )
+
+
+def ranked(found: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:
+    """For each number of levels its rows, the best first."""
+    for levels in LEVELS:
+        yield levels, sorted((row for row in found if row.levels == levels), key=lambda r: r.nats)
+
+
+def write(found: Sequence[Row], out: Path) -> list[Path]:
+    """The table as Markdown, as a chart and as JSON; the paths of these."""
+    paths = [out / f"leaderboard.{suffix}" for suffix in ("md", "png", "json")]
+    with replacing(paths[0]) as path:
+        path.write_text(_markdown(found), encoding="utf-8")
+    with replacing(paths[1]) as path:
+        _chart(found).savefig(path, format="png", dpi=100)
+    with replacing(paths[2]) as path:
+        records = [dataclasses.asdict(row) for row in found]
+        path.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    return paths
+
+
+def _markdown(found: Sequence[Row]) -> str:
+    lines = []
+    for levels, best in ranked(found):
+        lines += ["| " + " | ".join((f"{levels} levels", *COLUMNS[1:])) + " |"]
+        lines += ["| --- |" + " ---: |" * (len(COLUMNS) - 1)]
+        lines += ["| " + " | ".join(row.cells()) + " |" for row in best]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _chart(found: Sequence[Row]) -> Figure:
+    """A bar for each model's nats, the best on top, with its standard error."""
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    for axes, (levels, best) in zip(figure.subplots(1, len(LEVELS)), ranked(found), strict=True):
+        best = best[::-1]
+        colours = ["tab:gray" if row.standard_error is None else "tab:blue" for row in best]
+        errors = [row.standard_error or 0 for row in best]
+        bars = axes.barh([row.model for row in best], [row.nats for row in best], color=colours)
+        axes.errorbar([row.nats for row in best], range(len(best)), xerr=errors, fmt="none")
+        axes.bar_label(bars, fmt="%.1f", padding=4)
+        axes.set_title(f"{levels} levels", loc="left")
+        axes.set_xlabel("nats per image")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
