@@ -23,7 +23,11 @@ COMMANDS = {
     "overhead": "graph building and walking: additions, a small MLP, a double backward",
     "kernels": "convolutions and LSTM, forward and backward",
     "training": "a training step of the PixelCNN: forward, backward, Adam",
+    "wavenet": "a training step of the WaveNet",
+    "characters": "a training step of the character models",
     "sampling": "cached against naive sampling of the PixelCNN and the gated one (no PyTorch)",
+    "batches": "the same over the size of the batch (no PyTorch)",
+    "generation": "cached against naive generation by the WaveNet (no PyTorch)",
 }
 COLUMNS = ("ours, ms", "peer, ms", "ratio", "quartiles")
 
