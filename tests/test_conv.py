@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 import autograd.numpy as np
 from autograd import Tensor, backend, core
 from autograd.backend import threads
-from autograd.nn import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from autograd.nn import (
+    conv,
+    conv_input_grad,
+    conv_products,
+    conv_transpose,
+    conv_views,
+    conv_weight_grad,
+)
 
 MASK_B = numpy.array([[1, 1, 1], [1, 1, 0], [0, 0, 0]], bool)
 
@@ -68,15 +75,24 @@ def options(stride, before, after, dilation, taps):
     return {"stride": stride, "padding": padding, "dilation": dilation, "taps": taps}
 
 
+@pytest.fixture(scope="module", params=["by columns", "by views"])
+def way(request):
+    """Convolutions of few channels go by columns; here, also in the way that others go."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "by views":
+            patch.setattr(conv_views, "applies", lambda geometry, c_in, c_out: True)
+        yield
+
+
 @given(configurations())
-def test_a_convolution_is_its_definition(configuration):
+def test_a_convolution_is_its_definition(way, configuration):
     x, w, b, *rest = configuration
     y = conv(array(x), array(w), array(b), **options(*rest))
     numpy.testing.assert_allclose(host(y), definition(x, w, b, *rest), rtol=1e-12, atol=1e-12)
 
 
 @given(configurations(), st.integers(0, 2**32 - 1))
-def test_the_three_of_the_family_are_transposes_of_one_another(configuration, seed):
+def test_the_three_of_the_family_are_transposes_of_one_another(way, configuration, seed):
     # ⟨conv(x, w), g⟩ is linear in each of x, w and g
     x, w, _, *rest = configuration
     how = options(*rest)
@@ -96,16 +112,26 @@ LARGE = {  # as large as in models, where other kernels take over
     "7x7 from one channel": ((4, 12, 12, 1), (7, 7, 1, 16), {"padding": "same"}),
     "4x4 stride 2": ((8, 16, 16, 32), (4, 4, 32, 64), {"stride": 2, "padding": 1}),
     "causal, dilated": ((6, 600, 16), (2, 16, 32), {"padding": "causal", "dilation": 4}),
+    "causal to many channels": ((6, 300, 16), (2, 16, 64), {"padding": "causal", "dilation": 4}),
+    "padding that no tap bridges": ((8, 40, 16), (2, 16, 16), {"padding": 10, "dilation": 3}),
+    "some taps of one dimension, stride 2": (
+        (3, 601, 32),
+        (5, 32, 32),
+        {"padding": "same", "stride": 2, "taps": numpy.array([0, 1, 0, 1, 1], bool)},
+    ),
+    "1x1 stride 2": ((8, 17, 17, 32), (1, 1, 32, 64), {"stride": 2}),
 }
 
 
 @pytest.mark.parametrize("name", LARGE)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cache", [threads.CACHE, 2**12], ids=["", "one image at a time"])
+@pytest.mark.parametrize("small", [False, True], ids=["", "one image at a time, small products"])
 def test_large_convolutions_and_their_gradients_are_their_definition(
-    name, dtype, cache, monkeypatch
+    name, dtype, small, monkeypatch
 ):
-    monkeypatch.setattr(threads, "CACHE", cache)
+    if small:
+        monkeypatch.setattr(threads, "CACHE", 2**12)
+        monkeypatch.setattr(conv_products, "SMALL", 2**16)
     x_shape, w_shape, how = LARGE[name]
     rng = numpy.random.default_rng(0)
     x, w = rng.normal(size=x_shape).astype(dtype), rng.normal(size=w_shape).astype(dtype)

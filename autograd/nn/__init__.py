@@ -13,6 +13,7 @@ from autograd.nn.activations import (
 from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
+from autograd.nn.gated import gated
 from autograd.nn.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from autograd.nn.lstm import lstm, lstm_cell
 from autograd.nn.pooling import (
@@ -33,6 +34,7 @@ __all__ = [
     "dropout",
     "elu",
     "embedding",
+    "gated",
     "gelu",
     "leaky_relu",
     "log_softmax",

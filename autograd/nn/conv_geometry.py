@@ -28,6 +28,15 @@ class Box(NamedTuple):
         return tuple(map(len, self.offsets))
 
 
+class Read(NamedTuple):
+    """What the outputs read through one tap, apart from the zeros around the input."""
+
+    tap: int  # its place in Geometry.numbers
+    outputs: Index  # those that read inside the input
+    inputs: Index  # what they read, in the same order
+    zeros: int  # how many outputs read a zero instead
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Output position o reads, through a tap, the input position stride·o + offset of the tap.
@@ -82,6 +91,18 @@ class Geometry:
         return slice(start, start + self.stride[i] * (self.out[i] - 1) + 1, self.stride[i])
 
     @cached_property
+    def reads(self) -> list[Read]:
+        """What the outputs read through each tap; first the tap with the fewest zeros."""
+        taps = (tap for box in self.boxes for tap in itertools.product(*box.offsets))
+        return sorted(map(self._read, range(len(self.numbers)), taps), key=lambda r: r[-1])
+
+    def _read(self, number: int, tap: Sides) -> Read:
+        dims = zip(self.sides, self.out, self.stride, tap, strict=True)
+        outputs, inputs = zip(*itertools.starmap(_inside, dims), strict=True)
+        zeros = math.prod(self.out) - math.prod(part.stop - part.start for part in outputs)
+        return Read(number, (slice(None), *outputs), (slice(None), *inputs), zeros)
+
+    @cached_property
     def is_pointwise(self) -> bool:
         """Whether each output reads just the input at its own position."""
         return self.sides == self.out == self.padded and len(self.numbers) == 1
@@ -114,6 +135,14 @@ class Geometry:
                 positions.append(as_range([ts[i] for i in part]))
                 offsets.append(as_range([(r - os[i]) // s for i in part]))
             yield Box(tuple(positions), tuple(offsets))
+
+
+def _inside(side: int, out: int, stride: int, offset: int) -> tuple[slice, slice]:
+    """The outputs o for which stride·o + offset lies inside the input, and those inputs."""
+    first = max(0, -(offset // stride))
+    end = max(first, min(out, (side - 1 - offset) // stride + 1))
+    start = stride * first + offset
+    return slice(first, end), slice(start, start + stride * (end - first), stride)
 
 
 def as_range(values: Sequence[int]) -> range:

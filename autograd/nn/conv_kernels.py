@@ -11,7 +11,8 @@ the kernel as a matrix w of (taps·C_in, C_out), the three members of the family
 than x as the kernel has taps. A few images at a time, it stays in the cache, is used there, and is
 overwritten. On the CPU, every core does so with images of its own, so that copies are shared out
 as products are (:mod:`autograd.backend.threads`). On CuPy the same code takes more at a time.
-Kernels of some sizes take a way with fewer products, :mod:`autograd.nn.conv_winograd`.
+Some convolutions go another way: with fewer products (:mod:`autograd.nn.conv_winograd`), or, where
+that takes no longer, without copies (:mod:`autograd.nn.conv_views`).
 
 Throughout, weights are flat: (positions in the kernel, C_in, C_out).
 """
@@ -25,7 +26,9 @@ from typing import Any
 
 from autograd.backend import Array, xp
 from autograd.backend.threads import in_blocks, in_parts
+from autograd.nn import conv_views
 from autograd.nn.conv_geometry import Box, Geometry
+from autograd.nn.conv_products import as_rows, multiply, multiply_transposed
 from autograd.nn.conv_winograd import Winograd
 from autograd.nn.conv_winograd import applies as fewer_products
 
@@ -46,15 +49,16 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     That is a convolution of g, or several (:attr:`Geometry.transposed`), and computed as one, as
     what is gathered is written once, and what is scattered is added up again and again. But where
     x has few channels and g has many, the columns of g are the larger ones; then it is scattered,
-    unless the convolution needs no columns or has a way with fewer products.
+    unless the convolution goes another way.
     """
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))
+    parts = [part for _, part in geometry.transposed if part]
     if 2 * c_in <= c_out and not any(
-        part and (part.is_pointwise or fewer_products(part, len(g), c_out, c_in))
-        for _, part in geometry.transposed
+        conv_views.applies(part, c_out, c_in) or fewer_products(part, len(g), c_out, c_in)
+        for part in parts
     ):
-        run = partial(_scatter, x, g, _matrix(w, geometry).T, b, geometry)
+        run = partial(_scatter, x, g, xp.ascontiguousarray(_matrix(w, geometry).T), b, geometry)
         in_parts(run, len(g), g.size * c_in)
         return x
     w = w.swapaxes(1, 2)
@@ -76,8 +80,9 @@ def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
         parts = in_parts(partial(way.correlate, x, g), len(x), g.size * c_in)
         taps = way.weights_transpose(sum(parts), c_in)
     else:
-        parts = in_parts(partial(_correlate, x, g, geometry), len(x), g.size * c_in)
-        taps = sum(parts).reshape(-1, c_in, c_out)
+        applies = conv_views.applies(geometry, c_in, c_out)
+        work = partial(conv_views.correlate if applies else _correlate, x, g, geometry)
+        taps = sum(in_parts(work, len(x), g.size * c_in)).reshape(-1, c_in, c_out)
     count = math.prod(geometry.kernel)
     if geometry.numbers == list(range(count)):
         return taps
@@ -93,7 +98,7 @@ def sum_positions(x: Array) -> Array:
     """
 
     def work(start: int, stop: int) -> Array:
-        rows = _rows(x[start:stop])
+        rows = as_rows(x[start:stop])
         return xp.ones(len(rows), x.dtype) @ rows
 
     return sum(in_parts(work, len(x), x.size))
@@ -109,6 +114,9 @@ def _gathering(y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry
     if fewer_products(geometry, len(x), *w.shape[1:]):
         way = Winograd(geometry)
         return partial(way.gather, y, x, way.weights(_taps(w, geometry)), b)
+    if conv_views.applies(geometry, *w.shape[1:]):
+        taps = xp.ascontiguousarray(_taps(w, geometry))
+        return partial(conv_views.gather, y, x, taps, b, geometry)
     return partial(_gather, y, x, _matrix(w, geometry), b, geometry)
 
 
@@ -123,8 +131,8 @@ def _gather(
         target = y[images]
         in_order = target.flags.c_contiguous
         rows = target if in_order else xp.empty(target.shape, y.dtype)
-        flat = _rows(rows)
-        xp.matmul(columns.of(x[images]), matrix, out=flat)
+        flat = as_rows(rows)
+        multiply(columns.of(x[images]), matrix, flat)
         if b is not None:
             flat += b  # while they are in the cache
         if not in_order:
@@ -135,7 +143,7 @@ def _scatter(
     x: Array, g: Array, matrix: Array, b: Array | None, geometry: Geometry, start: int, stop: int
 ) -> None:
     for images, columns in _blocks(geometry, x, start, stop):
-        xp.matmul(_rows(g[images]), matrix, out=columns.flat)
+        multiply(as_rows(g[images]), matrix, columns.flat)
         rows = columns.transpose()
         x[images] = rows if b is None else rows + b
 
@@ -144,15 +152,14 @@ def _correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) ->
     shape = (len(geometry.numbers) * x.shape[-1], g.shape[-1])
     total = xp.zeros(shape, _dtype(x, g))
     for images, columns in _blocks(geometry, x, start, stop):
-        total += columns.of(x[images]).T @ _rows(g[images])
+        total += multiply_transposed(columns.of(x[images]), g[images])
     return total
 
 
 def _blocks(geometry: Geometry, x: Array, start: int, stop: int) -> Iterator[tuple[slice, Any]]:
     channels, size = x.shape[-1], x.dtype.itemsize
     bytes_each = math.prod(geometry.out) * len(geometry.numbers) * channels * size
-    columns: Callable[..., Any] = _Pointwise if geometry.is_pointwise else _Columns
-    return in_blocks(partial(columns, geometry, channels, x.dtype), start, stop, bytes_each)
+    return in_blocks(partial(_Columns, geometry, channels, x.dtype), start, stop, bytes_each)
 
 
 def _taps(w: Array, geometry: Geometry) -> Array:
@@ -162,12 +169,7 @@ def _taps(w: Array, geometry: Geometry) -> Array:
 
 def _matrix(w: Array, geometry: Geometry) -> Array:
     """The same as (taps·C_in, C_out)."""
-    return _taps(w, geometry).reshape(-1, w.shape[-1])
-
-
-def _rows(x: Array) -> Array:
-    """(N, *sides, C) -> (N·sides, C)."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return xp.ascontiguousarray(_taps(w, geometry).reshape(-1, w.shape[-1]))
 
 
 def _dtype(*arrays: Array | None) -> Any:
@@ -209,16 +211,6 @@ class _Columns:
         for i, window in enumerate(self.geometry.windows):
             self.padded[window] += self.columns[..., i, :]
         return self.inside
-
-
-class _Pointwise:
-    """Columns where each output reads just the input at its place: the input as it is."""
-
-    def __init__(self, geometry: Geometry, channels: int, dtype: Any, images: int) -> None:
-        pass  # no memory is needed
-
-    def of(self, x: Array) -> Array:
-        return _rows(x)
 
 
 def _windows(x: Array, geometry: Geometry, box: Box) -> Array:

@@ -1,0 +1,53 @@
+"""Products of a matrix of many rows with a small one, as OpenBLAS does them fastest.
+
+For a large product it copies both matrices into an order of its own. For one of at most a million
+multiplications it does not (on x86 with AVX-512), and so many small ones take less time than a
+large one: for 64 to 64 channels, in float32 on one core, 107 to 113 GFLOP/s in place of 73 to 93.
+"""
+
+from __future__ import annotations
+
+import math
+
+from autograd import backend
+from autograd.backend import Array, xp
+
+SMALL = 10**6  # multiplications
+
+
+def multiply(x: Array, w: Array, out: Array) -> None:
+    """x @ w for x (..., C) and w (C, C'), written to ``out`` (..., C'); w in order in memory."""
+    if x.flags.c_contiguous and out.flags.c_contiguous:
+        x, out = as_rows(x), as_rows(out)
+    for part, target in zip(_parts(x, w.size, 16), _parts(out, w.size, 16), strict=True):
+        xp.matmul(part, w, out=target)
+
+
+def multiply_transposed(x: Array, y: Array) -> Array:
+    """xᵀ @ y for x (..., C) and y (..., C'), over all their rows: (C, C')."""
+    x, y = as_rows(x), as_rows(y)
+    size, total = x.shape[1] * y.shape[1], 0
+    for a, b in zip(_parts(x, size, 64), _parts(y, size, 64), strict=True):
+        product = a.swapaxes(-1, -2) @ b
+        total += product if product.ndim == 2 else product.sum(0)
+    return total
+
+
+def as_rows(x: Array) -> Array:
+    """(..., C) -> (rows, C)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _parts(x: Array, size: int, at_least: int) -> list[Array]:
+    """(..., many, C) as (..., parts, rows, C) and the rows left over: views for small products.
+
+    ``size``: how many multiplications a row takes. In one part, if parts would have less than
+    ``at_least`` rows: the small matrix, read or written for each, would take longer than they do.
+    """
+    many, channels = x.shape[-2:]
+    rows = SMALL // max(1, size)
+    if many <= rows or rows < at_least or backend.current() == "cupy":
+        return [x]
+    whole = many - many % rows
+    parts = x[..., :whole, :].reshape(*x.shape[:-2], whole // rows, rows, channels)
+    return [parts, x[..., whole:, :]]
