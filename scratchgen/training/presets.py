@@ -54,7 +54,13 @@ class Preset:
 
 
 _TEXT_TRAINING = TrainingSettings(
-    epochs=10, epoch_steps=250, batch_size=32, learning_rate=3e-3, schedule="cosine", clip=1.0
+    epochs=11,
+    epoch_steps=250,
+    batch_size=16,
+    learning_rate=4e-3,
+    schedule="cosine",
+    warmup=50,
+    clip=1.0,
 )
 
 PRESETS = {
@@ -121,9 +127,16 @@ PRESETS = {
     ),
     "wavenet": Preset(
         WaveNet,
-        WaveNetConfig(),
+        WaveNetConfig(window=2000),
         "speech",
-        TrainingSettings(epochs=20, epoch_steps=25, batch_size=4, learning_rate=2e-3),
+        TrainingSettings(
+            epochs=10,
+            epoch_steps=25,
+            batch_size=8,
+            learning_rate=3e-3,
+            schedule="cosine",
+            average=0.98,
+        ),
         "dilated causal convolutions predict each sample of a sound",
         medium=SOUND,
     ),

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd.nn import dropout, relu, sigmoid
+from autograd.nn import dropout, gated, relu
 from scratchgen.config import require
 from scratchgen.models.autoregressive.images import (
     CachedGeneration,
@@ -114,9 +114,8 @@ class GatedLayer(Module):
 
     def gate(self, y: Any) -> Any:
         """tanh(f) ⊙ σ(g), for y = (f, g) of each colour in turn: (…, 2p) → (…, p)."""
-        pairs = y.reshape(*y.shape[:-1], -1, 2, self.colour_size)
-        gated = np.tanh(pairs[..., 0, :]) * sigmoid(pairs[..., 1, :])
-        return gated.reshape(*y.shape[:-1], -1)
+        pairs = y.reshape(*y.shape[:-1], -1, 2 * self.colour_size)
+        return gated(pairs).reshape(*y.shape[:-1], -1)
 
 
 class GatedPixelCNN(ImageModel):

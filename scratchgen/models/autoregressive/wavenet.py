@@ -40,7 +40,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor, no_grad
-from autograd.nn import conv_transpose, relu, sigmoid
+from autograd.nn import conv_transpose, gated, relu
 from scratchgen.config import require
 from scratchgen.distributions import categorical
 from scratchgen.nn import CausalConv, Dense, Embedding, Module
@@ -129,8 +129,7 @@ class GatedLayer(Module):
             y = y + self.labels(labels)[:, None]
         if features is not None:
             y = y + np.matmul(features, self.features)
-        c = x.shape[-1]
-        z = np.tanh(y[..., :c]) * sigmoid(y[..., c:])
+        z = gated(y)
         return z, x if self.residual is None else x + np.matmul(z, self.residual)
 
 
