@@ -102,7 +102,7 @@ def _count_not_finite(x: Any) -> int:
     x = _array(x)
     if not is_array(x) or x.dtype.kind != "f":
         return 0
-    return int((~xp.isfinite(x)).sum())
+    return int(backend.to_numpy(~xp.isfinite(x)).sum())
 
 
 def float32_only() -> contextlib.AbstractContextManager[Any]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "training": "a training step of the PixelCNN: forward, backward, Adam",
     "wavenet": "a training step of the WaveNet",
     "characters": "a training step of the character models",
+    "learning": "what the character LSTM learns, beside PyTorch (minutes)",
     "sampling": "cached against naive sampling of the PixelCNN and the gated one (no PyTorch)",
     "batches": "the same over the size of the batch (no PyTorch)",
     "generation": "cached against naive generation by the WaveNet (no PyTorch)",

@@ -1,11 +1,11 @@
-"""Character models against the same in PyTorch: the time of a training step, and what is learnt.
+"""A training step of the character models, against the same in PyTorch.
 
 A step goes from a window of each text to the changed weights: the loss, from the state that the
 window before left, the backward pass, gradients clipped, and Adam. PyTorch gets its own fused LSTM
 or GRU and its fused Adam; it is timed on one thread and on two, and the faster one counts.
 
-The two begin with the same weights, and that they are one model is checked: the same loss.
-:func:`learning` then trains both on the same text in the same order.
+The two begin with the same weights, and that they are one model is checked: the same loss. (What
+they learn from a text is compared in :mod:`benchmarks.learning`.)
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ import numpy
 
 from autograd import backend, no_grad
 from benchmarks.timing import against
-from scratchgen.data import text
 from scratchgen.models.autoregressive.characters import CharacterConfig, CharacterModel
-from scratchgen.optim import Adam, clip_by_norm, cosine, linear_warmup
+from scratchgen.optim import Adam, clip_by_norm
 
 TEXTS, STEPS = 32, 64  # of a window
 CLIP = 1.0  # the largest norm of the gradient
-RATE = 4e-3  # the learning rate at its highest
-WARMUP = 50  # steps
 
 
 def rows(seconds: float = 2.0) -> Iterator[dict]:
@@ -77,52 +74,7 @@ def _check(ours: Ours, theirs: InTorch, batch: tuple[numpy.ndarray, numpy.ndarra
     theirs.restart()
 
 
-# ----------------------------------------------------------------------------- what is learnt
-
-
-def learning(
-    config: CharacterConfig, data: text.TextData, texts: int, steps: int
-) -> dict[str, float]:
-    """Bits per character of the validation part, after both have been trained for that many steps.
-
-    They are trained on the training part, cut into ``texts`` of equal length.
-    """
-    import torch
-
-    learners = {"ours": Ours(config), "torch": InTorch(torch, config)}
-    found = {}
-    for name, learner in learners.items():
-        train = _windows(learner, data.train, texts)
-        for step in range(steps):
-            factor = linear_warmup(step, WARMUP) * cosine(step, steps)
-            learner.step(*next(train), RATE * factor)
-        found[name] = _bits(learner, data.validation)
-    return found
-
-
-def _windows(learner: Ours | InTorch, codes: numpy.ndarray, texts: int) -> Iterator[tuple]:
-    """(previous, targets) of all whole windows of ``texts`` equal parts of a text, for ever.
-
-    The learner's state starts anew with the texts.
-    """
-    config = learner.config
-    length = len(codes) // texts // config.window * config.window
-    targets = codes[: len(codes) // texts * texts].reshape(texts, -1)[:, :length].astype(int)
-    nothing = numpy.full((texts, 1), config.characters)
-    previous = numpy.concatenate([nothing, targets[:, :-1]], axis=1)
-    while True:
-        learner.restart()
-        for first in range(0, length, config.window):
-            part = slice(first, first + config.window)
-            yield previous[:, part], targets[:, part]
-
-
-def _bits(learner: Ours | InTorch, codes: numpy.ndarray, texts: int = 64) -> float:
-    """Mean −log₂ p of a character, in as many texts side by side, without their last window."""
-    count = len(codes) // texts // learner.config.window
-    windows = _windows(learner, codes, texts)
-    nats = [learner.nats(*next(windows)) for _ in range(count)]
-    return float(numpy.mean(nats)) / math.log(2)
+# ---------------------------------------------------------------------------------- learners
 
 
 class Ours:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, no_grad
+from autograd import Tensor, backend, no_grad
 from autograd.nn import conv
 from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
@@ -25,7 +25,7 @@ class _WeightNorm(Module):
     def __init__(self, weight: Any) -> None:
         """At first, w is the array ``weight``; without a direction, as of zeros, ValueError."""
         length = _length(weight)
-        if not length.all():
+        if not backend.to_numpy(length).all():
             raise ValueError("weights of length 0 have no direction; initialise them otherwise")
         self.direction = Tensor(weight)
         self.gain = Tensor(length)
