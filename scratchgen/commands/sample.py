@@ -58,7 +58,7 @@ def run(args: Any, command: str) -> None:
         medium = run.medium
         for name in OPTIONS:
             if getattr(args, name) is not None and name not in medium.takes:
-                raise UsageError(f"--{name} means nothing for a model of {medium.unit}s")
+                raise UsageError(f"--{name} means nothing for a model of {medium.name}")
         path = args.out or args.folder / f"sample{medium.suffix}"
         if path.suffix != medium.suffix:
             better = path.with_suffix(medium.suffix).name

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 class Images(Medium):
+    name = "images"
     unit = "image"
     bits = "bits per dimension"
     suffix = ".png"

@@ -63,6 +63,8 @@ class Feed(Protocol):
 class Medium:
     """A kind of data. The methods take the data that ``load`` returns."""
 
+    name: str
+    """As in "a model of images"."""
     unit: str
     """What figures are per: "image", "character"."""
     bits: str

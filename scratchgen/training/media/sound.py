@@ -29,6 +29,7 @@ SECONDS = 2.0
 
 
 class Sound(Medium):
+    name = "sound"
     unit = "sample"
     bits = "bits per sample"
     suffix = ".wav"

@@ -29,6 +29,7 @@ QUICK = 64
 
 
 class Text(Medium):
+    name = "text"
     unit = "character"
     bits = "bits per character"
     suffix = ".txt"
@@ -82,11 +83,14 @@ class Text(Medium):
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """Texts, each with the prompt before it; a line between two."""
         vocabulary = run.description["medium"]["vocabulary"]
+        length = request.length or 1_000
+        if length != int(length):
+            raise UsageError(f"--length {length}: of text it is a number of characters, a whole one")
         prompt = text.encode(request.prompt or "", vocabulary)
         codes = run.model().sample(
             request.n or 1,
             backend.default_rng(request.seed),
-            int(request.length or 1_000),
+            int(length),
             prompt=backend.asarray(prompt),
             temperature=request.temperature,
         )
