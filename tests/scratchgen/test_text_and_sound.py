@@ -127,7 +127,7 @@ def test_a_text_run_learns_and_draws_text_after_the_prompt(rhyme, tmp_path, name
     TEXT.draw(tmp_path / "x.txt", run, Request(n=2, prompt="baa €", length=7))
     one, two = (tmp_path / "x.txt").read_text(encoding="utf-8").split("\n" + "-" * 80 + "\n")
     assert one[:5] == two[:5] == "baa €" and len(one) == 12 and len(two) == 13  # a line's end
-    with pytest.raises(UsageError, match=r"--length 0.5: of text it is a number of characters"):
+    with pytest.raises(UsageError, match=r"--length 0.5: a text has a whole number"):
         TEXT.draw(tmp_path / "y.txt", run, Request(length=0.5))
     TEXT.draw(tmp_path / "y.txt", run, Request(n=1, length=30, seed=1))
     assert len((tmp_path / "y.txt").read_text(encoding="utf-8")) == 31

@@ -85,7 +85,7 @@ class Text(Medium):
         vocabulary = run.description["medium"]["vocabulary"]
         length = request.length or 1_000
         if length != int(length):
-            raise UsageError(f"--length {length}: of text it is a number of characters, a whole one")
+            raise UsageError(f"--length {length}: a text has a whole number of characters")
         prompt = text.encode(request.prompt or "", vocabulary)
         codes = run.model().sample(
             request.n or 1,
