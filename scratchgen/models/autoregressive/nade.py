@@ -45,7 +45,7 @@ class NADEConfig(BinaryConfig):
 
     hidden: int = 200
     """Hidden units; H in the paper."""
-    dropout: float = 0.0
+    dropout: float = 0.2
     """Rate of the hidden units that are dropped in training, each for a whole image."""
 
     def __post_init__(self) -> None:
