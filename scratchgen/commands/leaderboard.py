@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchgen.commands import common
-from scratchgen.errors import UsageError
+from scratchgen.errors import UsageError, unknown
 
 SUMMARY = "compare all densities of images on the digits"
 EXAMPLE = "scratchgen leaderboard made pixelcnn --epochs 5 --out runs/quick"
@@ -38,18 +38,20 @@ def run(args: Any, command: str) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        from scratchgen.training import leaderboard, presets
+        from scratchgen.training import leaderboard
 
+        entrants = leaderboard.entrants()
         for name in args.models:
-            presets.find(name)
+            if name not in entrants:
+                raise unknown("density of images", name, entrants)
         console = Console(highlight=False)
-        names = args.models or list(presets.PRESETS)
+        names = args.models or entrants
         changes = [] if args.epochs is None else [f"epochs={args.epochs}"]
         found = list(leaderboard.rows(names, changes, common.seed(args), args.out, console))
         for levels, best in leaderboard.ranked(found):
             table = Table(title=f"{levels} levels", title_justify="left", box=None, pad_edge=False)
             for i, heading in enumerate(leaderboard.COLUMNS):
-                table.add_column(heading, justify="right" if i else "left", no_wrap=True)
+                table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
             for row in best:
                 table.add_row(*row.cells())
             console.print(table, "")

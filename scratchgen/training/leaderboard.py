@@ -51,8 +51,14 @@ class Row:
             f"{bits_per_dimension(self.nats, math.prod(shape)):.3f}",
             "" if self.parameters is None else f"{self.parameters:,}",
             "" if self.training_seconds is None else f"{self.training_seconds:.0f}",
-            "" if self.sampling_seconds is None else f"{self.sampling_seconds:.2f}",
+            "" if self.sampling_seconds is None else f"{self.sampling_seconds:.3f}",
         ]
+
+
+def entrants() -> list[str]:
+    """The models of which there can be a row: those of images, trained on the digits."""
+    found = presets.PRESETS.items()
+    return [name for name, preset in found if preset.medium is IMAGES and preset.data == "digits"]
 
 
 def rows(
@@ -64,8 +70,7 @@ def rows(
     """
     for levels in LEVELS:
         for name, preset in presets.PRESETS.items():
-            on_digits = preset.medium is IMAGES and preset.data == "digits"
-            if on_digits and name in names and preset.levels in (None, levels):
+            if name in names and preset.levels in (None, levels):
                 console.print(f"{name}, {levels} levels", style="bold")
                 yield _row(name, levels, changes, seed, out / f"{name}-{levels}", console)
         references = IMAGES.references(requantise(digits.load(), levels))
@@ -129,16 +134,16 @@ def _markdown(found: Sequence[Row]) -> str:
 
 
 def _chart(found: Sequence[Row]) -> Figure:
-    """A bar for each model's nats, the best on top, with its standard error."""
-    figure = Figure(figsize=(10, 5), layout="constrained")
+    """A point for each model's nats, the best on top, with twice its standard error either way."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, (levels, best) in zip(figure.subplots(1, len(LEVELS)), ranked(found), strict=True):
-        best = best[::-1]
-        colours = ["tab:gray" if row.standard_error is None else "tab:blue" for row in best]
-        errors = [row.standard_error or 0 for row in best]
-        bars = axes.barh([row.model for row in best], [row.nats for row in best], color=colours)
-        axes.errorbar([row.nats for row in best], range(len(best)), xerr=errors, fmt="none")
-        axes.bar_label(bars, fmt="%.1f", padding=4)
-        axes.set_title(f"{levels} levels", loc="left")
-        axes.set_xlabel("nats per image")
+        models = [row for row in reversed(best) if row.standard_error is not None]
+        others = [f"{row.model} {row.nats:.1f}" for row in best if row.standard_error is None]
+        nats = [row.nats for row in models]
+        errors = [2 * (row.standard_error or 0) for row in models]
+        axes.errorbar(nats, [row.model for row in models], xerr=errors, fmt="o", capsize=3)
+        axes.set_title(f"{levels} levels ({', '.join(others)})", loc="left", fontsize=10)
+        axes.set_xlabel("nats per image, ± 2 standard errors")
+        axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -54,13 +54,17 @@ def test_the_table_is_written_as_markdown_chart_and_json_with_the_best_first(tmp
     first = text.splitlines()[2:5]
     nats = [float(line.split("|")[2].split("±")[0]) for line in first]
     assert nats == sorted(nats) and len(nats) == 3
-    assert imread(chart).shape[:2] == (500, 1000)
+    assert imread(chart).shape[:2] == (400, 1000)
     assert len(json.loads(record.read_text())) == len(found)
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
-    [(["pixelcn"], "did you mean 'pixelcnn'?"), (["--epochs", "0"], "--epochs 0: at least 1")],
+    [
+        (["pixelcn"], "did you mean 'pixelcnn'?"),
+        (["charlstm"], "unknown density of images 'charlstm'"),
+        (["--epochs", "0"], "--epochs 0: at least 1"),
+    ],
 )
 def test_what_does_not_exist_is_refused_before_anything_is_trained(argv, message, capsys):
     assert cli.main(["leaderboard", *argv]) == 2
