@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 import autograd.numpy as np
 from autograd import Tensor, backend, core
-from autograd.backend import threads
+from autograd.backend import products, threads
 from autograd.nn import (
     conv,
     conv_input_grad,
-    conv_products,
     conv_transpose,
     conv_views,
     conv_weight_grad,
@@ -131,7 +130,7 @@ def test_large_convolutions_and_their_gradients_are_their_definition(
 ):
     if small:
         monkeypatch.setattr(threads, "CACHE", 2**12)
-        monkeypatch.setattr(conv_products, "SMALL", 2**16)
+        monkeypatch.setattr(products, "SMALL", 2**16)
     x_shape, w_shape, how = LARGE[name]
     rng = numpy.random.default_rng(0)
     x, w = rng.normal(size=x_shape).astype(dtype), rng.normal(size=w_shape).astype(dtype)

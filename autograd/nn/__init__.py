@@ -14,6 +14,7 @@ from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.gated import gated
+from autograd.nn.joined import joined_matmul
 from autograd.nn.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from autograd.nn.lstm import lstm, lstm_cell
 from autograd.nn.pooling import (
@@ -36,6 +37,7 @@ __all__ = [
     "embedding",
     "gated",
     "gelu",
+    "joined_matmul",
     "leaky_relu",
     "log_softmax",
     "lstm",

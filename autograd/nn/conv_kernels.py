@@ -25,10 +25,10 @@ from functools import partial
 from typing import Any
 
 from autograd.backend import Array, xp
+from autograd.backend.products import as_rows, multiply, multiply_transposed
 from autograd.backend.threads import in_blocks, in_parts
 from autograd.nn import conv_views
 from autograd.nn.conv_geometry import Box, Geometry
-from autograd.nn.conv_products import as_rows, multiply, multiply_transposed
 from autograd.nn.conv_winograd import Winograd
 from autograd.nn.conv_winograd import applies as fewer_products
 

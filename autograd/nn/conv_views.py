@@ -14,9 +14,9 @@ from functools import partial
 
 from autograd import backend
 from autograd.backend import Array, xp
+from autograd.backend.products import multiply, multiply_transposed
 from autograd.backend.threads import in_blocks
 from autograd.nn.conv_geometry import Geometry
-from autograd.nn.conv_products import multiply, multiply_transposed
 
 
 def applies(geometry: Geometry, c_in: int, c_out: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from autograd.backend import xp
+from autograd.backend.products import product
 from autograd.core import defvjp, defvjp_argnums
 from autograd.numpy.reductions import broadcast_to
 from autograd.numpy.shapes import as_array, expand_dims, reshape, swapaxes, transpose
@@ -27,9 +28,12 @@ def _matmul_samples(d: Draw) -> Call:
 )
 def matmul(x1, x2):
     """Matrix product over the last two axes; the others broadcast. Vectors as in NumPy."""
-    if xp.ndim(x1) > 2 and xp.ndim(x2) == 2:  # one product over all rows, not one for each matrix
-        return xp.matmul(_rows(x1), x2).reshape((*x1.shape[:-1], x2.shape[-1]))
-    return xp.matmul(x1, x2)
+    if xp.ndim(x1) < 2 or xp.ndim(x2) != 2 or x1.shape[-1] != len(x2):
+        return xp.matmul(x1, x2)
+    if x1.ndim == 2:
+        return product(x1, x2)
+    # one product over all rows, not one for each matrix
+    return product(_rows(x1), x2).reshape((*x1.shape[:-1], x2.shape[-1]))
 
 
 def _matmul_left(_, x1, x2):

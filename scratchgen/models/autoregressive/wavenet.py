@@ -40,7 +40,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor, no_grad
-from autograd.nn import conv_transpose, gated, relu
+from autograd.nn import conv_transpose, gated, joined_matmul, relu
 from scratchgen.config import require
 from scratchgen.distributions import categorical
 from scratchgen.nn import CausalConv, Dense, Embedding, Module
@@ -158,7 +158,7 @@ class WaveNet(Module):
         ``embedded``: ``embed(x)``. ``labels``: (N,). ``features``: (N, T, F), upsampled.
         """
         _, outputs = self.run_layers(embedded, labels, features)
-        return self.logits(np.concatenate(outputs, axis=-1))
+        return self.logits(outputs)
 
     def embed(self, x: Any) -> Any:
         """What stands below each sample, that before it: (N, T) → (N, T, C). The first has zeros.
@@ -177,13 +177,14 @@ class WaveNet(Module):
             outputs.append(z)
         return inputs, outputs
 
-    def logits(self, z: Any) -> Any:
-        """Logits (…, levels) from the gated outputs of all layers, side by side: (…, layers · C).
+    def logits(self, outputs: list[Any]) -> Any:
+        """Logits (…, levels) from the gated outputs z of all layers: (…, C) each, or side by side.
 
         The skip connections add up Σ_l z_l S_l. This is one product, of (z_1, z_2, …) and S_1, S_2
         … stacked as ``skip``, while a sum would be read and written anew for each layer.
         """
-        return self.output(relu(self.hidden(relu(self.skip(z)))))
+        s = joined_matmul(outputs, self.skip.weight) + self.skip.bias
+        return self.output(relu(self.hidden(relu(s))))
 
     # ------------------------------------------------------------------------------- likelihood
 
@@ -299,7 +300,7 @@ class Generation:
     def logits(self, t: int) -> Any:
         """Logits (n, levels) of sample t given those before it."""
         _, outputs = self.run_layers(t + 1)
-        return self.model.logits(np.concatenate([z[:, -1] for z in outputs], axis=-1))
+        return self.model.logits([z[:, -1] for z in outputs])
 
     def run_layers(self, stop: int) -> tuple[list[Any], list[Any]]:
         """:meth:`WaveNet.run_layers` on the receptive field that ends before ``stop``."""
@@ -350,4 +351,4 @@ class CachedGeneration(Generation):
             outputs.append(z)
             if residual is not None:
                 x = x + z @ residual
-        return self.model.logits(np.concatenate(outputs, axis=-1) / 2)
+        return self.model.logits([np.concatenate(outputs, axis=-1) / 2])
