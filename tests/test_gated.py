@@ -97,6 +97,11 @@ def test_what_has_no_two_halves_is_refused_with_its_shape(shape):
     assert "\n" not in str(caught.value)
 
 
+def test_integers_are_refused_with_the_remedy():
+    with pytest.raises(TypeError, match=r"gated: x is int64; expected a float type"):
+        gated(array(numpy.zeros((2, 4), int)))
+
+
 @pytest.mark.peers
 def test_values_and_gradients_agree_with_pytorch():
     torch = pytest.importorskip("torch")

@@ -20,7 +20,7 @@ MANY = 4  # times as many rows as columns
 
 
 def product(x: Array, y: Array) -> Array:
-    """x @ y for matrices."""
+    """x @ y for matrices whose shapes fit."""
     (m, k), n = x.shape, y.shape[1]
     if backend.current() != "numpy" or m * k * n < SMALL:
         return xp.matmul(x, y)

@@ -36,10 +36,10 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     """``work(start, stop)`` for consecutive parts of ``range(count)``, one for each core.
 
     ``size`` says how many products or numbers there are to handle. Fewer than a million are left
-    to one core, as it takes 30 µs to set the others to work. There is also only one part on a GPU,
-    and where BLAS cannot be told how many threads to use.
+    to one core, as it takes 60 µs to set the others to work. There is also only one part on a GPU,
+    where BLAS cannot be told how many threads to use, and within a part.
     """
-    if backend.current() != "numpy" or _blas() is None:
+    if backend.current() != "numpy" or _blas() is None or _within.part:
         return [work(0, count)]
     if size < 2**20:
         with one_blas_thread():
@@ -103,7 +103,15 @@ def _tasks(process: int) -> SimpleQueue[Any]:
     return tasks
 
 
+class _Within(threading.local):
+    part = False  # whether this thread is one that helps, and would wait for itself
+
+
+_within = _Within()
+
+
 def _serve(tasks: SimpleQueue[Any]) -> None:
+    _within.part = True
     while True:
         number, run, done = tasks.get()
         try:

@@ -7,13 +7,13 @@ and so is the way back; each core has rows of its own. Both factors are a tanh, 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy
 
 from autograd import numpy as np
 from autograd.backend import xp
+from autograd.backend.products import as_rows
 from autograd.backend.threads import in_blocks, in_parts
 from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.table import Call, Draw, call, composite
@@ -42,13 +42,15 @@ def gated(x):
     """
     if x.ndim == 0 or x.shape[-1] % 2:
         raise ValueError(f"gated: x {x.shape} has no last axis of even length, (..., 2C)")
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"gated: x is {x.dtype}; expected a float type, as of x.astype('float32')")
     return _gated(x, [] if is_recording() and isinstance(x, Tensor) else None)
 
 
 @primitive
 def _gated(x, kept):
     """The same; ``kept``, an empty list or None, receives the factors, (rows, C) each."""
-    pairs = _rows(x)
+    pairs = as_rows(x)
     shape = len(pairs), x.shape[-1] // 2
     y = xp.empty(shape, x.dtype)
     if kept is not None:
@@ -87,7 +89,7 @@ defvjp(_gated, _rule, None)
 
 def _backward(g: Any, t: Any, s: Any) -> Any:
     """ȳ and the factors -> x̄, (rows, 2C)."""
-    g, channels = _rows(g), t.shape[1]
+    g, channels = as_rows(g), t.shape[1]
     x = xp.empty((len(g), 2 * channels), t.dtype)
 
     def work(start: int, stop: int) -> None:
@@ -116,11 +118,6 @@ def _factors_rule(factors, x, t, s):
 
 
 defvjp(_factors, _factors_rule, None, None)
-
-
-def _rows(x: Any) -> Any:
-    """(..., C) -> (rows, C)."""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _blocks(y: Any, start: int, stop: int) -> Any:

@@ -43,6 +43,10 @@ def joined_matmul(xs: Sequence[Any], w: Any) -> Any:
     The same as ``matmul(concatenate(xs, -1), w)``. Raises ValueError for shapes that do not fit.
     """
     shapes = [tuple(x.shape) for x in xs]
+    if w.ndim != 2 or () in shapes:
+        raise ValueError(
+            f"joined_matmul: {shapes} and {tuple(w.shape)}, expected (..., C) and (C, D)"
+        )
     if len({shape[:-1] for shape in shapes}) != 1 or sum(shape[-1] for shape in shapes) != len(w):
         raise ValueError(f"joined_matmul: arrays {shapes} do not fit a matrix {tuple(w.shape)}")
     return _joined_matmul(w, *xs)

@@ -1,7 +1,7 @@
 """Draw from a trained model: images, text or sound; or go on from what is given.
 
 Images with --given come in three columns: the image, the half that is known of it, its completion.
-Text goes on from --prompt, sound from the beginning of --given.
+Text goes on from --prompt, sound from the last second of --given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ OPTIONS = ("label", "given", "known", "prompt", "length")
 
 def add_arguments(parser: Any) -> None:
     common.add_run(parser)
-    parser.add_argument("-n", type=int, metavar="N", help="how many; default: 64, or 16 completed")
+    parser.add_argument(
+        "-n",
+        type=int,
+        metavar="N",
+        help="how many; default: 64 images, or 16 completed; 1 text or sound",
+    )
     parser.add_argument(
         "--given", metavar="DATA", help="images to complete, or sound: test, or other data"
     )
@@ -44,7 +49,11 @@ def add_arguments(parser: Any) -> None:
     common.add_seed(parser)
     common.add_machine(parser)
     parser.add_argument(
-        "-o", type=Path, dest="out", metavar="FILE", help="default: sample.png in the run folder"
+        "-o",
+        type=Path,
+        dest="out",
+        metavar="FILE",
+        help="default: sample.png, .txt or .wav in the run folder",
     )
 
 
@@ -84,5 +93,3 @@ def _check(args: Any) -> None:
         raise UsageError("--known: which images? Add --given test")
     if args.known and args.known not in KNOWN:
         raise unknown("half", args.known, KNOWN)
-    if args.label is not None and args.given:
-        raise UsageError("--label: what is given has labels of its own; leave it out")

@@ -67,11 +67,13 @@ def load(path: Path | None = None, levels: int | None = None) -> SoundData:
     rate = _rate(name, [recording for recording, _ in recordings])
     parts, labels = _split([(mu_law_encode(r.samples, levels), k) for r, k in recordings])
     for part in PARTS:
-        found = max(len(codes) for codes in parts[part])
+        found = max(map(len, parts[part]), default=0)
         if found < SHORTEST:
             raise RunError(f"{name}: {found} samples for {part}; at least {SHORTEST} are needed")
     speakers = [speaker for speaker, _ in groups if speaker]
-    return SoundData(name, rate, levels, **parts, speakers=speakers, labels=labels or None)
+    return SoundData(
+        name, rate, levels, **parts, speakers=speakers, labels=labels if speakers else None
+    )
 
 
 def _groups(path: Path) -> list[tuple[str, list[Path]]]:
@@ -102,7 +104,7 @@ def _rate(name: str, recordings: Sequence[Recording]) -> int:
 def _split(
     recordings: Sequence[tuple[numpy.ndarray, int]],
 ) -> tuple[dict[str, list[numpy.ndarray]], dict[str, list[int]]]:
-    """The codes and the speakers by part."""
+    """The codes and the speakers by part, without what is empty."""
     fifths = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
     if len(recordings) >= 5:
         chosen = {
@@ -117,6 +119,7 @@ def _split(
             ]
             for part, fifth in fifths.items()
         }
+    chosen = {part: [x for x in found if len(x[0])] for part, found in chosen.items()}
     parts = {part: [codes for codes, _ in found] for part, found in chosen.items()}
     return parts, {part: [k for _, k in found] for part, found in chosen.items()}
 

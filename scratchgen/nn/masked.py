@@ -22,7 +22,7 @@ the kernel, a feature of one group sees (mask A) the groups before it, (mask B) 
 
 A. van den Oord et al. (2016), "Pixel Recurrent Neural Networks", §3.4 and figures 2 and 4. The
 convolution over whole rows is from A. van den Oord et al. (2016), "Conditional Image Generation
-with PixelCNN Decoders", §2.3.
+with PixelCNN Decoders", §2.2.
 """
 
 from __future__ import annotations

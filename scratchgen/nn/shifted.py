@@ -16,7 +16,7 @@ columns 2j and 2j + 1, all of which may know it.
 
 T. Salimans, A. Karpathy, X. Chen and D. P. Kingma (2017), "PixelCNN++: improving the PixelCNN with
 discretized logistic mixture likelihood and other modifications", §2.3; A. van den Oord et al.
-(2016), "Conditional Image Generation with PixelCNN Decoders", §2.3, for convolutions by shifts.
+(2016), "Conditional Image Generation with PixelCNN Decoders", §2.2, for convolutions by shifts.
 """
 
 from __future__ import annotations

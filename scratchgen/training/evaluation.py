@@ -16,8 +16,11 @@ class Evaluation:
 
     nll_nats: float
     """Mean −ln p in nats per image, per character or per sample of sound."""
-    nll_nats_standard_error: float
-    """Of that mean: the standard deviation over independent pieces of the data / √(their number)"""
+    nll_nats_standard_error: float | None
+    """Of that mean: the standard deviation over independent pieces of the data / √(their number).
+
+    None if there is only one piece.
+    """
     bits_per_dim: float
     """The same in bits per number of an image, per character or per sample."""
     n: int
@@ -25,9 +28,10 @@ class Evaluation:
 
     def sentence(self, medium: Medium) -> str:
         """As users read it."""
+        places, error = digits(self.nll_nats), self.nll_nats_standard_error
+        deviation = "" if error is None else f" ± {error:.{places}f}"
         return (
-            f"{self.nll_nats:.{digits(self.nll_nats)}f} ± "
-            f"{self.nll_nats_standard_error:.{digits(self.nll_nats)}f} nats per {medium.unit}, "
+            f"{self.nll_nats:.{places}f}{deviation} nats per {medium.unit}, "
             f"{self.bits_per_dim:.3f} {medium.bits}"
         )
 
@@ -39,7 +43,7 @@ def evaluate(model: Any, medium: Medium, data: Any, part: str) -> Evaluation:
     """−ln p of that part of the data."""
     nats, units = medium.nats(model, data, part)
     mean = float(nats.mean())
-    error = float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
+    error = float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else None
     return Evaluation(mean, error, bits_per_dimension(mean, medium.dimensions(data)), units)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from autograd import backend
 from scratchgen.data import digits
 from scratchgen.data.images import requantise
+from scratchgen.errors import RunError
 from scratchgen.metrics import bits_per_dimension
 from scratchgen.training import job, presets
 from scratchgen.training.checkpoint import replacing
@@ -67,6 +68,7 @@ def rows(
     """A row for each model and number of levels, and for what any model should beat.
 
     What is in ``out`` already is read, and gone on with if it is not finished; the rest is trained.
+    Raises RunError for a run in there of other settings.
     """
     for levels in LEVELS:
         for name, preset in presets.PRESETS.items():
@@ -80,14 +82,13 @@ def rows(
 def _row(
     name: str, levels: int, changes: Sequence[str], seed: int, path: Path, console: Console
 ) -> Row:
-    folder = RunFolder(path)
+    folder, changes = RunFolder(path), [f"levels={levels}", *changes]
     if not folder.config.exists():
-        command = f"scratchgen train {name} --set levels={levels} --seed {seed}"
-        job.train(
-            job.Job(name, [f"levels={levels}", *changes], seed=seed, out=path, command=command),
-            console,
-        )
-    elif "test_nats" not in (folder.read_metrics() or [{}])[-1]:
+        set_each = " ".join(f"--set {change}" for change in changes)
+        command = f"scratchgen train {name} {set_each} --seed {seed}"
+        job.train(job.Job(name, changes, seed=seed, out=path, command=command), console)
+    _check(Run.open(path), changes, seed)
+    if "test_nats" not in (folder.read_metrics() or [{}])[-1]:
         job.resume(path, [], console)
     *_, last, test = folder.read_metrics()
     model = Run.open(path).model()
@@ -102,6 +103,16 @@ def _row(
         last["seconds"],
         time.perf_counter() - start,
     )
+
+
+def _check(run: Run, changes: Sequence[str], seed: int) -> None:
+    """Raise RunError unless it is the run that would have been made now."""
+    preset = run.preset
+    data = preset.medium.load(preset.data, run.config.levels)
+    if (*preset.configured(data, changes), seed) != (run.config, run.settings, run.seed):
+        raise RunError(
+            f"{run.folder.path} was trained with other settings; choose another --out, or remove it"
+        )
 
 
 def ranked(found: Sequence[Row]) -> Iterator[tuple[int, list[Row]]]:

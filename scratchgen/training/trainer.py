@@ -157,7 +157,7 @@ class Trainer:
         """Keep the weights if they are the best so far. Returns the epoch's line of metrics."""
         with self.optimisation.averaged():
             nats = self._validation_nats()
-            if nats < self.best_nats:
+            if math.isfinite(nats) and nats < self.best_nats:
                 self.best_epoch, self.best_nats = self.epoch, nats
                 metadata = {"epoch": self.epoch, "step": self.step, "validation_nats": nats}
                 self.folder.save_checkpoint(self.model.values(), metadata)

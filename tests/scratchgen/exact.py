@@ -121,7 +121,7 @@ def seen(function, x, place):
 
 
 def assert_float32_and_every_parameter_learns(model, batch):
-    """``model`` as it was made: a loss in float32, and a gradient for every parameter."""
+    """``model`` as it was made: all in float32; and with random weights: a gradient for each."""
     loss, metrics = model.loss(batch, backend.default_rng(0))
     loss.backward()
     assert loss.dtype == "float32"
@@ -129,6 +129,10 @@ def assert_float32_and_every_parameter_learns(model, batch):
     for name, x in model.parameters().items():
         assert x.dtype == "float32", name
         assert x.grad is not None and x.grad.dtype == "float32", name
+    randomised(model, spread=0.3)
+    model.loss(batch, None)[0].backward()
+    for name, x in model.parameters().items():
+        assert backend.to_numpy(x.grad).any(), name
 
 
 def assert_completions_follow_the_order(model, method, known, n=4_000, temperature=1.0):
@@ -153,7 +157,7 @@ def assert_completions_follow_the_order(model, method, known, n=4_000, temperatu
 
 
 def assert_dropout_acts_with_a_generator_only(model, n=5):
-    """Two generators give two densities of each image; the same one, or none, always the same."""
+    """Two generators give two densities, and none a third; each of them always the same."""
     x = numpy.random.default_rng(0).integers(0, model.config.levels, (n, *shape_of(model)))
 
     def density(seed):
@@ -162,6 +166,6 @@ def assert_dropout_acts_with_a_generator_only(model, n=5):
                 model.log_prob(backend.asarray(x), rng=backend.default_rng(seed))
             )
 
-    assert (density(0) != density(1)).all()
+    assert (density(0) != density(1)).all() and (density(0) != log_prob(model, x)).all()
     numpy.testing.assert_array_equal(density(0), density(0))
     numpy.testing.assert_array_equal(log_prob(model, x), log_prob(model, x))

@@ -198,9 +198,9 @@ def test_the_model_as_made_is_float32_and_every_parameter_learns(cell, rng):
     config = CharacterConfig(characters=5, cell=cell, layers=3, width=4, dropout=0.2)
     model = CharacterModel(config, backend.default_rng(0))
     batch = codes(rng, 6, 10, below=6), codes(rng, 6, 10, below=5), model.start(6)
-    assert_float32_and_every_parameter_learns(model, batch)
     state = model.loss(batch, None)[1]["state"]
     assert {x.dtype for x in state} == {numpy.dtype("float32")}
+    assert_float32_and_every_parameter_learns(model, batch)
 
 
 # --------------------------------------------------------------------------------------- dropout

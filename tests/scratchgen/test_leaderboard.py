@@ -8,6 +8,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from scratchgen import cli
+from scratchgen.errors import RunError
 from scratchgen.training import job, leaderboard
 from scratchgen.training.run_folder import RunFolder
 
@@ -44,6 +45,12 @@ def test_a_run_that_is_not_finished_is_gone_on_with(tmp_path):
     metrics = tmp_path / "pixelcnn-17" / "metrics.jsonl"
     metrics.write_text("\n".join(metrics.read_text().splitlines()[:-1]) + "\n")
     assert rows(tmp_path)[0].nats == found[0].nats
+
+
+def test_a_run_of_other_settings_is_not_taken_for_one_of_these(tmp_path):
+    rows(tmp_path)
+    with pytest.raises(RunError, match="trained with other settings; choose another --out"):
+        list(leaderboard.rows(["pixelcnn"], ["epochs=1"], 0, tmp_path, Console(file=io.StringIO())))
 
 
 def test_the_table_is_written_as_markdown_chart_and_json_with_the_best_first(tmp_path):

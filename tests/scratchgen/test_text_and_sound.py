@@ -1,5 +1,6 @@
 """Training on text and sound: what is fed, measured and drawn, and runs that resume."""
 
+import dataclasses
 import io
 import json
 import math
@@ -200,6 +201,50 @@ def test_a_single_recording_is_cut_by_time_and_folders_are_speakers(tmp_path, vo
     data = sound.load(voices)
     assert data.speakers == ["loud", "soft"]
     assert data.labels == {"train": [0, 0, 0, 1, 1, 1], "validation": [0, 1], "test": [0, 1]}
+
+
+def test_what_is_given_goes_on_in_the_voice_of_its_own_speaker_unless_told(
+    voices, tmp_path, monkeypatch
+):
+    folder, _ = train("wavenet", voices, tmp_path / "a", [*SMALL_SOUND, "classes=2", "steps=1"])
+    run, heard = Run.open(folder.path), []
+    data = run.data()
+    soft_first = dataclasses.replace(
+        data, test=data.test[::-1], labels={**data.labels, "test": data.labels["test"][::-1]}
+    )
+    monkeypatch.setattr(Run, "data", lambda self: soft_first)
+    sample = WaveNet.sample
+
+    def listening(self, n, rng, length, given=None, context=None, **options):
+        heard.append((backend.to_numpy(given), backend.to_numpy(context.labels).tolist()))
+        return sample(self, n, rng, length, given=given, context=context, **options)
+
+    monkeypatch.setattr(WaveNet, "sample", listening)
+    for label in (None, 0):
+        asked = Request(n=2, given="test", length=0.01, label=label)
+        SOUND.draw(tmp_path / "x.wav", run, asked)
+    SOUND.draw(tmp_path / "x.wav", run, Request(given=str(voices), length=0.01, label=1))
+    assert [labels for _, labels in heard] == [[1, 1], [0, 0], [1]]
+    numpy.testing.assert_array_equal(heard[0][0], data.test[1])
+    numpy.testing.assert_array_equal(heard[2][0], data.test[0])
+
+
+def test_longer_pieces_count_for_more(voices, tmp_path):
+    config = WaveNetConfig(stacks=1, layers=2, residual=2, skip=2)
+    model = WaveNet(config, backend.default_rng(0))
+    data = sound.load(voices)
+    parts = [data.test[0][:900], data.test[1][:100]]  # a piece each
+    found = evaluate(model, SOUND, dataclasses.replace(data, test=parts), "test")
+    total = -sum(model.log_prob(backend.asarray(x[None])).item() for x in parts)
+    assert found.n == 1000 and found.nll_nats == pytest.approx(total / 1000, rel=1e-5)
+
+
+def test_a_single_piece_has_no_standard_error(voices):
+    model = WaveNet(WaveNetConfig(stacks=1, layers=2, residual=2), backend.default_rng(0))
+    data = sound.load(voices)
+    found = evaluate(model, SOUND, dataclasses.replace(data, test=[data.test[0][:900]]), "test")
+    assert found.nll_nats_standard_error is None
+    assert "±" not in found.sentence(SOUND)
 
 
 def test_recordings_that_cannot_be_used_are_one_line(tmp_path):

@@ -467,12 +467,28 @@ def test_a_model_of_other_images_than_the_data_is_refused():
         IMAGES.check(PixelCNNConfig(levels=16), digits.load())
 
 
+ENOUGH = {  # changes of the preset, and the nats per unit that it must reach then
+    "pixelcnn": ([], 82.0),
+    "gatedpixelcnn": (["epochs=5"], 95.0),
+    "pixelcnn++": (["epochs=5"], 90.0),
+    "multiscale": (["epochs=5"], 92.0),
+    "rowlstm": (["epochs=5"], 92.0),
+    "diagonalbilstm": (["epochs=5"], 92.0),
+    "fvbn": ([], 18.8),
+    "nade": (["epochs=10"], 19.0),
+    "made": ([], 17.0),
+    "charlstm": (["epochs=1", "epoch_steps=100"], 2.6),
+    "chargru": (["epochs=1", "epoch_steps=100"], 2.6),
+    "wavenet": (["epochs=2"], 4.5),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_the_preset_reaches_its_floor_on_the_test_part(tmp_path, name):
-    job.train(job.Job(name, out=tmp_path / "a"), Console(file=io.StringIO()))
-    record = lines(RunFolder(tmp_path / "a"))[-1]
-    assert record["test_nats"] <= 86.5
+def test_the_preset_learns_what_it_should_on_its_own_data(tmp_path, name):
+    changes, bound = ENOUGH[name]
+    job.train(job.Job(name, changes, out=tmp_path / "a"), Console(file=io.StringIO()))
+    assert lines(RunFolder(tmp_path / "a"))[-1]["test_nats"] < bound
 
 
 def test_a_class_conditional_model_is_trained_and_measured_with_labels(tmp_path):

@@ -21,7 +21,7 @@ import autograd.numpy as np
 from autograd import backend, no_grad
 from scratchgen.config import require
 from scratchgen.distributions import bernoulli
-from scratchgen.models.autoregressive.images import ImageConfig, ImageModel
+from scratchgen.models.autoregressive.images import ImageConfig, ImageModel, check_sampling
 
 # -------------------------------------------------------------------------------- configuration
 
@@ -99,14 +99,7 @@ class BinaryModel(ImageModel):
         raise NotImplementedError
 
     def embed(self, x: Any) -> Any:
-        """Images (N, H, W, colours) as vectors of zeros and ones, (N, D), of the weights' type.
-
-        Raises ValueError for images of another shape.
-        """
-        if x.shape[1:] != self.shape:
-            expected = ", ".join(map(str, self.shape))
-            name = type(self).__name__
-            raise ValueError(f"{name}: images {tuple(x.shape)}, expected (N, {expected})")
+        """Images (N, H, W, colours) as vectors of zeros and ones, (N, D), of the weights' type."""
         return x.reshape(len(x), self.config.dimensions).astype(self._dtype)
 
     def network(self, embedded: Any, rng: Any = None, context: Any = None) -> Any:
@@ -127,10 +120,7 @@ class BinaryModel(ImageModel):
 
         The arguments are those of :meth:`ImageModel.sample`.
         """
-        if method not in ("cached", "naive"):
-            raise ValueError(f"sample: there are the methods 'cached' and 'naive', not {method!r}")
-        if (given is None) != (known is None):
-            raise ValueError("sample: to complete images pass both given and known")
+        check_sampling(method, given, known)
         self.labels(context, n)
         if given is not None:
             given = np.broadcast_to(given, (n, *self.shape)).reshape(n, -1)

@@ -185,6 +185,8 @@ class CharacterModel(Module):
         """
         if method not in ("cached", "naive"):
             raise ValueError(f"sample: there are the methods 'cached' and 'naive', not {method!r}")
+        if length < 0:
+            raise ValueError(f"sample: length={length}: it must be at least 0")
         prompt = np.zeros(0, int) if prompt is None else prompt
         if prompt.ndim != 1:
             raise ValueError(f"sample: the prompt has shape {tuple(prompt.shape)}, expected (P,)")

@@ -16,7 +16,7 @@ All logits at once are b + x (W ⊙ M), with the mask M strictly triangular: in 
          x_3       ·   ·   ·   ■
          x_4       ·   ·   ·   ·
 
-−ln p(x) is convex in W and b, so there is one best model, which training finds from zeros. Being
+−ln p(x) is convex in W and b: training finds no minimum but the best. Being
 D separate regressions it has to learn every dependence anew for each value; NADE and MADE share.
 """
 

@@ -6,7 +6,7 @@ A. van den Oord, N. Kalchbrenner, O. Vinyals, L. Espeholt, A. Graves and K. Kavu
 The density is that of the PixelCNN (:mod:`.pixelcnn`): p(x | label) = Π_i p(x_i | x_<i, label), in
 raster order. The network differs in three things.
 
-*No blind spot* (§2.3). For the pixel ■ the vertical stack sees the rows above it, in full width,
+*No blind spot* (§2.2). For the pixel ■ the vertical stack sees the rows above it, in full width,
 and the horizontal stack the pixels to its left in its own row; the horizontal one also gets what
 the vertical one found, but not the reverse, or later pixels of a row would be seen by earlier ones:
 
@@ -17,9 +17,9 @@ the vertical one found, but not the reverse, or later pixels of a row would be s
 So the vertical features of a whole row are known when the row above is, and sampling computes them
 once per row.
 
-*Gated units* (§2.2, eq. 2): y = tanh(W_f ∗ x) ⊙ σ(W_g ∗ x).
+*Gated units* (§2.1, eq. 2): y = tanh(W_f ∗ x) ⊙ σ(W_g ∗ x).
 
-*Classes* (§2.4, eq. 4): y = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h), with h the label's one-hot
+*Classes* (§2.3, eq. 4): y = tanh(W_f ∗ x + V_f h) ⊙ σ(W_g ∗ x + V_g h), with h the label's one-hot
 vector, so that V h is a row of a table.
 """
 

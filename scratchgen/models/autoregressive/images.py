@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import no_grad
+from autograd import backend, no_grad
 from scratchgen.config import require
 from scratchgen.distributions import bernoulli, categorical
 from scratchgen.nn import MaskedConv, Module
@@ -58,6 +58,14 @@ def sample_of(logits: Any, rng: Any, temperature: float) -> Any:
     if logits.shape[-1] > 1:
         return categorical.sample(logits, rng, temperature=temperature)
     return bernoulli.sample(logits[..., 0], rng, temperature=temperature)
+
+
+def check_sampling(method: str, given: Any, known: Any) -> None:
+    """Raise ValueError for a method that there is not, or for half of what completion takes."""
+    if method not in ("cached", "naive"):
+        raise ValueError(f"sample: there are the methods 'cached' and 'naive', not {method!r}")
+    if (given is None) != (known is None):
+        raise ValueError("sample: to complete images pass both given and known")
 
 
 class ImageModel(Module):
@@ -118,11 +126,17 @@ class ImageModel(Module):
         return np.sum(log_prob_of(logits, x), axis=(1, 2, 3))
 
     def check(self, x: Any) -> None:
-        """Raise ValueError for images of another shape than (N, height, width, colours)."""
+        """Raise ValueError for images of another shape than (N, height, width, colours).
+
+        On the CPU also for values that are no levels; a GPU would have to be waited for.
+        """
         if x.shape[1:] != self.shape:
             expected = ", ".join(map(str, self.shape))
             name = type(self).__name__
             raise ValueError(f"{name}: images {tuple(x.shape)}, expected (N, {expected})")
+        levels = self.config.levels
+        if backend.current() != "cupy" and x.size and not 0 <= x.min() <= x.max() < levels:
+            raise ValueError(f"images of levels {x.min()} to {x.max()}, expected 0 to {levels - 1}")
 
     def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of images, in nats per image, and what to report about it.
@@ -169,10 +183,7 @@ class ImageModel(Module):
         ``temperature`` divides the logits: below 1 samples are more likely ones, and less varied.
         ``context``: the labels (n,) of a class-conditional model, or one for all.
         """
-        if method not in ("cached", "naive"):
-            raise ValueError(f"sample: there are the methods 'cached' and 'naive', not {method!r}")
-        if (given is None) != (known is None):
-            raise ValueError("sample: to complete images pass both given and known")
+        check_sampling(method, given, known)
         height, width, colours = self.shape
         if given is not None:
             given = np.broadcast_to(given, (n, *self.shape))

@@ -161,6 +161,7 @@ class MADE(BinaryModel):
         for the density itself, that of the ensemble of all. ``context`` is None: the model has no
         classes. Raises ValueError for images of another shape.
         """
+        self.check(x)
         self.labels(context, len(x))
         v = self.embed(x)
         masks = self.masks

@@ -11,7 +11,7 @@ The colours of a pixel have an order as well: G is given R, and B is given both 
 
     p(x_i | x_<i) = p(x_i,R | x_<i) p(x_i,G | x_<i, x_i,R) p(x_i,B | x_<i, x_i,R, x_i,G)
 
-Each factor is a categorical distribution over the levels (§2.3), or with two levels a Bernoulli
+Each factor is a categorical distribution over the levels (§2.2), or with two levels a Bernoulli
 distribution. One network computes the logits of all of them at once. Its convolutions are masked
 (§3.4, :mod:`scratchgen.nn.masked`), so that what it says about a value depends on earlier values
 only: training is parallel over pixels, and sampling (:mod:`.images`) goes one value at a time.
@@ -76,7 +76,7 @@ class ResidualBlock(Module):
     """h + f(h), where f squeezes the features to half, mixes pixels, and expands (figure 5, left).
 
     The expansion starts at zero, so a new block is the identity and the depth of the network does
-    no harm at the start of training (H. Zhang et al. 2019, "Fixup initialization", §2).
+    no harm at the start of training (H. Zhang et al. 2019, "Fixup initialization").
     """
 
     def __init__(self, channels: int, rng: Any, colours: int = 1) -> None:

@@ -267,6 +267,8 @@ class WaveNet(Module):
         if given.ndim not in (1, 2) or given.shape[:-1] not in ((), (n,)):
             raise ValueError(f"sample: given {tuple(given.shape)}, expected ({n}, P) or (P,)")
         given = np.broadcast_to(given, (n, given.shape[-1]))
+        if length == 0:
+            return np.zeros((n, 0), int)
         start, stop = given.shape[1], given.shape[1] + length
         with no_grad():
             conditions = self.conditions(context, n, stop)

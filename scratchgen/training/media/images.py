@@ -71,6 +71,8 @@ class Images(Medium):
 
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """A grid of images; or with ``given``, what completes halves of images, beside these."""
+        if request.given and request.label is not None:
+            raise UsageError("--label: images to complete have labels of their own; leave it out")
         if request.given:
             _completions(path, run, request, request.given)
         else:

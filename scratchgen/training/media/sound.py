@@ -62,18 +62,18 @@ class Sound(Medium):
     def nats(
         self, model: Any, data: SoundData, part: str, quick: bool = False
     ) -> tuple[numpy.ndarray, int]:
-        """Of pieces of about one second, each heard from silence."""
-        pieces, found, units = _Pieces(model.config, data, part), [], 0
+        """Of pieces of about one second, each heard from silence; a longer one counts for more."""
+        pieces, totals, units = _Pieces(model.config, data, part), [], 0
         with no_grad():
             for i, codes in enumerate(pieces.recordings):
-                length = pieces.in_frames(len(codes) // math.ceil(len(codes) / data.rate))
-                starts = range(0, len(codes) - length + 1, length)
-                for start in starts:
-                    x, conditions = pieces.batch([(i, start)], length)
-                    nats = -model.log_prob(x, conditions)
-                    found.append(backend.to_numpy(nats).astype("float64") / length)
-                units += len(starts) * length
-        return numpy.concatenate(found), units
+                parts = math.ceil(len(codes) / data.rate)
+                length = pieces.in_frames(len(codes) // parts, len(codes))
+                for start in range(0, len(codes) - length + 1, length):
+                    total = -model.log_prob(*pieces.batch([(i, start)], length))
+                    totals.append(backend.to_numpy(total).astype("float64"))
+                    units += length
+        nats = numpy.concatenate(totals)
+        return nats * (len(nats) / units), units  # the mean of these is Σ nats / units
 
     def references(self, data: SoundData) -> dict[str, float]:
         train, test = (numpy.concatenate(part) for part in (data.train, data.test))
@@ -85,21 +85,25 @@ class Sound(Medium):
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """One WAV file, of ``n`` sounds after one another, and their picture beside it.
 
-        A given recording is gone on from; but where the model is conditioned on features, it is
-        that recording which is spoken anew from its features.
+        A given recording is gone on from, after its last second; but where the model is conditioned
+        on features, it is that recording which is spoken anew from them, as far as it reaches. The
+        speaker is that of a recording of the run's own data, unless another one is asked for.
         """
         n, rate, config = request.n or 1, run.description["medium"]["rate"], run.config
         length = round((request.length or SECONDS) * rate)
-        given, features = None, None
+        if length < 1:
+            raise UsageError(f"--length {request.length}: not one sample, of {rate} in a second")
+        given, features, label = None, None, request.label
         if request.given or config.features:
-            given = _given(run, request.given or "test")
+            given, speaker = _given(run, request.given or "test")
+            label = speaker if label is None else label
         if config.features:
             assert given is not None
             given = given[:length]
             length = len(given)
             features = sound.features(given, config.levels, rate, config.hop, config.features)
             features, given = numpy.broadcast_to(features, (n, *features.shape)), None
-        labels = classes_in_turn(config.classes, n, request.label)
+        labels = classes_in_turn(config.classes, n, label)
         codes = run.model().sample(
             n,
             backend.default_rng(request.seed),
@@ -138,11 +142,13 @@ class _Pieces:
             else None
         )
 
-    def in_frames(self, length: int) -> int:
-        """That length, or as many whole frames as it holds: pieces begin where frames do."""
-        if not self.features or length < self.config.hop:
-            return length
-        return length // self.config.hop * self.config.hop
+    def in_frames(self, length: int, most: int) -> int:
+        """That length, or as many whole frames as it holds: pieces begin where frames do.
+
+        At least one frame, but not above ``most``.
+        """
+        hop = self.config.hop
+        return min(max(length // hop, 1) * hop, most) if self.features else length
 
     def batch(self, places: Sequence[tuple[int, int]], length: int) -> tuple[Any, Any]:
         """The codes (N, length) from each (recording, start), and their conditions."""
@@ -163,7 +169,7 @@ class Windows:
     def __init__(self, pieces: _Pieces, batch_size: int) -> None:
         self.pieces, self.batch_size = pieces, batch_size
         longest = max(len(codes) for codes in pieces.recordings)
-        self.length = pieces.in_frames(min(pieces.config.window, longest))
+        self.length = pieces.in_frames(min(pieces.config.window, longest), longest)
         self.step = pieces.config.hop if pieces.features else 1
         self.places = [  # of each recording, how many windows begin in it
             max(0, (len(codes) - self.length) // self.step + 1) for codes in pieces.recordings
@@ -198,15 +204,20 @@ def _conditions(labels: Any, features: Any) -> Conditions | None:
     return Conditions(*(None if x is None else backend.asarray(x) for x in (labels, features)))
 
 
-def _given(run: Run, given: str) -> numpy.ndarray:
-    """The first recording of a part of the run's data, or the test part's of other data."""
+def _given(run: Run, given: str) -> tuple[numpy.ndarray, int | None]:
+    """The first recording of a part of the run's data, or the test part's of other data.
+
+    With the speaker, if the model knows who it is.
+    """
     if given in PARTS:
-        return run.data().part(given)[0]
+        data = run.data()
+        known = run.config.classes and data.labels
+        return data.part(given)[0], data.labels[given][0] if known else None
     data = SOUND.load(given, run.config.levels)
     rate = run.description["medium"]["rate"]
     if data.rate != rate:
         raise RunError(f"--given {given}: of {data.rate} Hz; the model speaks at {rate}")
-    return numpy.concatenate([part[0] for part in (data.train, data.validation, data.test)])
+    return data.test[0], None
 
 
 def _picture(path: Path, samples: numpy.ndarray, rate: int) -> None:

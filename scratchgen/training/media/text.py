@@ -25,7 +25,7 @@ PIECE = 2_000
 """Characters of a piece of text that is measured from nothing."""
 
 QUICK = 64
-"""Such pieces that do, in training."""
+"""As many such pieces at most are measured in training, and at a time."""
 
 
 class Text(Medium):
@@ -60,12 +60,15 @@ class Text(Medium):
     def nats(
         self, model: Any, data: TextData, part: str, quick: bool = False
     ) -> tuple[numpy.ndarray, int]:
-        """Of pieces of 2,000 characters, each read from nothing; of a shorter text as a whole."""
+        """Of pieces of 2,000 characters, each read from nothing, without what is left over.
+
+        A shorter text is one piece.
+        """
         codes = data.part(part)
         length = min(PIECE, len(codes))
         pieces = codes[: len(codes) // length * length].reshape(-1, length)
         if quick and len(pieces) > QUICK:
-            pieces = pieces[:: len(pieces) // QUICK]
+            pieces = pieces[:: -(-len(pieces) // QUICK)]
         found = []
         with no_grad():
             for first in range(0, len(pieces), QUICK):

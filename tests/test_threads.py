@@ -1,0 +1,83 @@
+"""Work shared between cores: every part once, in order, with the errors and the context it had."""
+
+import gc
+import itertools
+import weakref
+
+import numpy
+import pytest
+
+from autograd import backend
+from autograd.backend import products, threads
+
+LARGE = 2**22  # a size that is worth sharing
+
+
+@pytest.fixture(autouse=True)
+def three_cores(monkeypatch):
+    if backend.current() != "numpy" or threads._blas() is None:
+        pytest.skip("work is shared between cores on NumPy only")
+    monkeypatch.setattr(threads, "_cores", lambda: 3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_the_parts_cover_the_range_and_their_results_are_in_order(count):
+    parts = threads.in_parts(lambda start, stop: list(range(start, stop)), count, LARGE)
+    assert list(itertools.chain(*parts)) == list(range(count)) and len(parts) == min(count, 3)
+
+
+def test_little_work_is_one_part():
+    assert threads.in_parts(lambda start, stop: (start, stop), 10, 100) == [(0, 10)]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_error_in_any_part_is_raised_and_the_threads_go_on(failing):
+    def work(start, stop):
+        if start == failing:
+            raise ZeroDivisionError(f"part {start}")
+        return start
+
+    with pytest.raises(ZeroDivisionError, match=f"part {failing}"):
+        threads.in_parts(work, 3, LARGE)
+    assert threads.in_parts(lambda start, stop: start, 3, LARGE) == [0, 1, 2]
+
+
+def test_a_part_runs_in_the_context_of_the_caller():
+    def work(start, stop):
+        return numpy.log(numpy.zeros(1))
+
+    with numpy.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        threads.in_parts(work, 3, LARGE)
+    with numpy.errstate(divide="ignore"):
+        assert threads.in_parts(work, 3, LARGE) == [-numpy.inf] * 3
+
+
+def test_work_within_a_part_is_not_shared_again():
+    def inner(start, stop):
+        return stop - start
+
+    parts = threads.in_parts(lambda start, stop: threads.in_parts(inner, 6, LARGE), 3, LARGE)
+    assert [sum(part) for part in parts] == [6, 6, 6]
+
+
+def test_nothing_of_a_task_is_kept_when_it_is_done():
+    array = numpy.zeros(10)
+    gone = weakref.ref(array)
+    threads.in_parts(lambda start, stop, x=array: x[start:stop].sum(), 10, LARGE)
+    del array
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize(
+    "shape", [(5000, 30, 40), (40, 5000, 30), (40, 50, 6000), (300, 200, 100), (3, 2, 1)]
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_shared_product_is_the_product(shape, transposed, rng):
+    m, k, n = shape
+    x, y = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+    if transposed:
+        x, y = numpy.ascontiguousarray(x.T).T, numpy.ascontiguousarray(y.T).T
+    numpy.testing.assert_allclose(products.product(x, y), x @ y, rtol=1e-10, atol=1e-10)
+    mixed = products.product(x.astype("float32"), y)
+    assert mixed.dtype == "float64"
