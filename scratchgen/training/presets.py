@@ -68,14 +68,14 @@ PRESETS = {
         PixelCNN,
         PixelCNNConfig(),
         "digits",
-        TrainingSettings(epochs=25),
+        TrainingSettings(epochs=25, learning_rate=6e-3, average=0.98),
         "masked convolutions predict each pixel from those before it",
     ),
     "gatedpixelcnn": Preset(
         GatedPixelCNN,
         GatedPixelCNNConfig(),
         "digits",
-        TrainingSettings(epochs=25),
+        TrainingSettings(epochs=25, learning_rate=6e-3, average=0.98),
         "two stacks of gated convolutions: no blind spot; conditioned on classes if asked to",
     ),
     "pixelcnn++": Preset(

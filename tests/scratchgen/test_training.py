@@ -21,6 +21,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from autograd import backend
+from autograd.backend import threads
 from scratchgen.config import override
 from scratchgen.data import digits
 from scratchgen.errors import Interrupted, RunError, UsageError
@@ -467,25 +468,38 @@ def test_a_model_of_other_images_than_the_data_is_refused():
         IMAGES.check(PixelCNNConfig(levels=16), digits.load())
 
 
+@pytest.fixture
+def one_thread():
+    """BLAS and all that is shared as it is run on one core, as by the command."""
+    blas = threads._blas()
+    if blas is None:
+        yield
+        return
+    before = blas[0]()
+    blas[1](1)
+    yield
+    blas[1](before)
+
+
 ENOUGH = {  # changes of the preset, and the nats per unit that it must reach then
-    "pixelcnn": ([], 82.0),
-    "gatedpixelcnn": (["epochs=5"], 95.0),
+    "pixelcnn": ([], 81.0),
+    "gatedpixelcnn": (["epochs=5"], 97.0),
     "pixelcnn++": (["epochs=5"], 90.0),
-    "multiscale": (["epochs=5"], 92.0),
+    "multiscale": (["epochs=5"], 95.0),
     "rowlstm": (["epochs=5"], 92.0),
     "diagonalbilstm": (["epochs=5"], 92.0),
     "fvbn": ([], 18.8),
     "nade": (["epochs=10"], 19.0),
     "made": ([], 17.0),
-    "charlstm": (["epochs=1", "epoch_steps=100"], 2.6),
-    "chargru": (["epochs=1", "epoch_steps=100"], 2.6),
-    "wavenet": (["epochs=2"], 4.5),
+    "charlstm": (["epochs=1", "epoch_steps=100", "width=64"], 3.1),
+    "chargru": (["epochs=1", "epoch_steps=100", "width=64"], 3.1),
+    "wavenet": (["epochs=1"], 5.2),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_the_preset_learns_what_it_should_on_its_own_data(tmp_path, name):
+def test_the_preset_learns_what_it_should_on_its_own_data(tmp_path, name, one_thread):
     changes, bound = ENOUGH[name]
     job.train(job.Job(name, changes, out=tmp_path / "a"), Console(file=io.StringIO()))
     assert lines(RunFolder(tmp_path / "a"))[-1]["test_nats"] < bound
