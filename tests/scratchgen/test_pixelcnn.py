@@ -234,8 +234,9 @@ def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
     x = backend.asarray(images(rng, 1, model))
     with pytest.raises(ValueError, match=r"images \(1, 4, 3, 1\), expected \(N, 4, 4, 1\)"):
         model.log_prob(x[:, :, :3])
-    with pytest.raises(ValueError, match="images of levels 0 to 2, expected 0 to 1"):
-        model.log_prob(backend.asarray(numpy.arange(16).reshape(1, 4, 4, 1) % 3))
+    if backend.current() == "numpy":  # a device would have to be waited for
+        with pytest.raises(ValueError, match="images of levels 0 to 2, expected 0 to 1"):
+            model.log_prob(backend.asarray(numpy.arange(16).reshape(1, 4, 4, 1) % 3))
     with pytest.raises(ValueError, match="'cached' and 'naive', not 'fast'"):
         model.sample(1, backend.default_rng(0), "fast")
     with pytest.raises(ValueError, match="both given and known"):
