@@ -178,12 +178,15 @@ class WaveNet(Module):
         return inputs, outputs
 
     def logits(self, outputs: list[Any]) -> Any:
-        """Logits (…, levels) from the gated outputs z of all layers: (…, C) each, or side by side.
+        """Logits (…, levels) from the gated outputs z of all layers, (…, C) each.
 
         The skip connections add up Σ_l z_l S_l. This is one product, of (z_1, z_2, …) and S_1, S_2
         … stacked as ``skip``, while a sum would be read and written anew for each layer.
         """
-        s = joined_matmul(outputs, self.skip.weight) + self.skip.bias
+        return self.head(joined_matmul(outputs, self.skip.weight) + self.skip.bias)
+
+    def head(self, s: Any) -> Any:
+        """Logits (…, levels) from the sum of the skip connections, (…, skip)."""
         return self.output(relu(self.hidden(relu(s))))
 
     # ------------------------------------------------------------------------------- likelihood
@@ -353,4 +356,4 @@ class CachedGeneration(Generation):
             outputs.append(z)
             if residual is not None:
                 x = x + z @ residual
-        return self.model.logits([np.concatenate(outputs, axis=-1) / 2])
+        return self.model.head(self.model.skip(np.concatenate(outputs, axis=-1) / 2))
