@@ -23,7 +23,7 @@ from autograd.table import Call, Draw, call, composite
 
 def _samples(d: Draw) -> Call:
     shape = d.shape(min_ndim=1, max_ndim=2)
-    widths = [d.integer(0, 3) for _ in range(d.integer(1, 3))]
+    widths = [d.integer(1, 3) for _ in range(d.integer(2, 3))]
     return call([d.array((*shape, n)) for n in widths], d.array((sum(widths), d.integer(0, 3))))
 
 
