@@ -16,6 +16,7 @@ from scratchgen.nn.initialisers import (
 )
 from scratchgen.nn.lstm import LSTM
 from scratchgen.nn.masked import MaskedConv
+from scratchgen.nn.mlp import MLP
 from scratchgen.nn.module import Module
 from scratchgen.nn.normalisation import GroupNorm, LayerNorm
 from scratchgen.nn.shifted import ShiftedConv, ShiftedConvTranspose
@@ -24,6 +25,7 @@ from scratchgen.nn.weight_norm import WeightNormConv, WeightNormDense
 __all__ = [
     "GRU",
     "LSTM",
+    "MLP",
     "CausalConv",
     "Conv",
     "Dense",

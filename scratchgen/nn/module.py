@@ -1,9 +1,9 @@
-"""What models and layers have in common: named parameters."""
+"""What models and layers have in common: named parameters, and what is kept with them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from autograd import Tensor, backend
 
@@ -14,19 +14,29 @@ class Module:
     There is no other state: what a module computes depends on its parameters and its arguments
     alone, and there is no training mode to switch. A layer that behaves at random in training takes
     a generator ``rng``, and is deterministic when it gets None.
+
+    Arrays that are no parameters but belong to the model all the same (a random permutation,
+    running averages) are *buffers*: they are kept in checkpoints, and no optimiser sees them.
     """
+
+    buffers: ClassVar[tuple[str, ...]] = ()
+    """The names of the attributes that are buffers, arrays on the device."""
 
     def parameters(self) -> dict[str, Tensor]:
         """All parameters by attribute path, such as ``blocks.3.conv.weight``, in a fixed order."""
+        return {path: x for path, x in self._everything().items() if isinstance(x, Tensor)}
+
+    def _everything(self) -> dict[str, Any]:
+        """Parameters and buffers by attribute path."""
         return {path: getattr(owner, name) for path, owner, name in self._places("")}
 
     def values(self) -> dict[str, Any]:
-        """Copies of the parameters' values, as host (NumPy) arrays by path."""
-        return {path: backend.to_numpy(x.data).copy() for path, x in self.parameters().items()}
+        """Copies of all parameters and buffers, as host (NumPy) arrays by path."""
+        return {path: backend.to_numpy(_plain(x)).copy() for path, x in self._everything().items()}
 
     def load(self, values: Mapping[str, Any]) -> None:
-        """Set the parameters, in place, to arrays by path. Raises ValueError if they do not fit."""
-        parameters = self.parameters()
+        """Set all of these, in place, to arrays by path. Raises ValueError if they do not fit."""
+        parameters = self._everything()
         if missing := parameters.keys() - values.keys():
             raise ValueError(f"load: no value for the parameter {min(missing)!r}")
         if extra := values.keys() - parameters.keys():
@@ -40,14 +50,18 @@ class Module:
             x[...] = backend.asarray(values[path], dtype=x.dtype)
 
     def astype(self, dtype: str) -> None:
-        """Make every parameter anew with this dtype ("float32", "float64")."""
+        """Make every parameter and real buffer anew with this dtype ("float32", "float64")."""
         for _, owner, name in list(self._places("")):
-            setattr(owner, name, Tensor(getattr(owner, name).data.astype(dtype)))
+            old = getattr(owner, name)
+            if isinstance(old, Tensor):
+                setattr(owner, name, Tensor(old.data.astype(dtype)))
+            elif old.dtype.kind == "f":
+                setattr(owner, name, old.astype(dtype))
 
     def _places(self, prefix: str) -> Iterator[tuple[str, Module, str]]:
-        """(path, module that holds it, attribute name) of each parameter."""
+        """(path, module that holds it, attribute name) of each parameter and buffer."""
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) or name in self.buffers:
                 yield prefix + name, self, name
             elif isinstance(value, Module):
                 yield from value._places(f"{prefix}{name}.")
@@ -55,3 +69,7 @@ class Module:
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
                         yield from item._places(f"{prefix}{name}.{i}.")
+
+
+def _plain(x: Any) -> Any:
+    return x.data if isinstance(x, Tensor) else x

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scratchgen.metrics import bits_per_dimension
-from scratchgen.training.media.medium import Medium
+from scratchgen.training.media.medium import Figure, Medium
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Evaluation:
     """The figures of one model on one part of its data."""
 
     nll_nats: float
-    """Mean −ln p in nats per image, per character or per sample of sound."""
+    """Mean −ln p, or its bound, in nats per image, per character or per sample of sound."""
     nll_nats_standard_error: float | None
     """Of that mean: the standard deviation over independent pieces of the data / √(their number).
 
@@ -25,26 +25,35 @@ class Evaluation:
     """The same in bits per number of an image, per character or per sample."""
     n: int
     """Images, characters or samples."""
+    figure: Figure
+    """Whether the nats are −ln p, or a bound of it."""
+    accuracy: float | None = None
+    """The share whose class is told rightly, for a model that tells it."""
 
     def sentence(self, medium: Medium) -> str:
         """As users read it."""
         places, error = digits(self.nll_nats), self.nll_nats_standard_error
         deviation = "" if error is None else f" ± {error:.{places}f}"
+        told = "" if self.accuracy is None else f", {self.accuracy:.1%} of classes right"
         return (
-            f"{self.nll_nats:.{places}f}{deviation} nats per {medium.unit}, "
-            f"{self.bits_per_dim:.3f} {medium.bits}"
+            f"{self.figure.sign}{self.nll_nats:.{places}f}{deviation} nats per {medium.unit}, "
+            f"{self.bits_per_dim:.3f} {medium.bits}{self.figure.remark}{told}"
         )
 
     def count(self, medium: Medium) -> str:
         return f"{self.n:,} {medium.unit}s" if self.n >= 10_000 else f"{self.n} {medium.unit}s"
 
 
-def evaluate(model: Any, medium: Medium, data: Any, part: str) -> Evaluation:
-    """−ln p of that part of the data."""
-    nats, units = medium.nats(model, data, part)
+def evaluate(
+    model: Any, medium: Medium, data: Any, part: str, samples: int | None = None
+) -> Evaluation:
+    """−ln p of that part of the data, or a bound of it from so many importance samples."""
+    figure = medium.figure(model, samples)
+    nats, units = medium.nats(model, data, part, samples=samples)
     mean = float(nats.mean())
     error = float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else None
-    return Evaluation(mean, error, bits_per_dimension(mean, medium.dimensions(data)), units)
+    bits = bits_per_dimension(mean, medium.dimensions(data))
+    return Evaluation(mean, error, bits, units, figure, medium.accuracy(model, data, part))
 
 
 def digits(nats: float) -> int:

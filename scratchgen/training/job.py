@@ -136,10 +136,15 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
             "test_nats": figures.nll_nats,
             "test_nats_standard_error": figures.nll_nats_standard_error,
             "test_bits_per_dimension": figures.bits_per_dim,
+            "test_figure": figures.figure.kind,
+            "test_importance_samples": figures.figure.importance_samples,
+            "test_accuracy": figures.accuracy,
         }
     )
     samples = folder.sample("final" + medium.suffix)
     medium.draw(samples, run, Request(seed=run.seed))
+    for name in medium.shows(trainer.model):
+        medium.draw(folder.sample(name + medium.suffix), run, Request(seed=run.seed, show=name))
     references = medium.references(data).items()
     compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
     result = (

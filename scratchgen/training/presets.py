@@ -44,6 +44,8 @@ class Preset:
 
     medium: Medium = IMAGES
     """What it is a model of."""
+    density: bool = True
+    """Whether it has a likelihood, or a bound of one, to be compared by."""
 
     def configured(self, data: Any, changes: Sequence[str]) -> tuple[Any, TrainingSettings]:
         """The model's configuration for data like these, and the settings."""

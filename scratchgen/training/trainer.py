@@ -25,7 +25,7 @@ REPORT_EVERY = 5
 SAVE_EVERY = 60.0
 """Seconds between two saves of the state, besides those after each epoch."""
 
-_ORDER, _STEP = range(2)  # what random numbers are for
+_ORDER, _STEP, _INITIAL = range(3)  # what random numbers are for
 
 
 class Callback(Protocol):
@@ -67,7 +67,8 @@ class Trainer:
         self.step = 0
         self.best_epoch = 0  # 0: none yet
         self.best_nats = math.inf
-        self._nats, self._count = 0.0, 0  # in this epoch so far: loss summed over units, and these
+        self._sums: dict[str, float] = {}  # in this epoch so far: metrics summed over units,
+        self._count = 0  # and these
         self._seconds = 0.0  # of training before this process
         self._timed = [0, 0.0]  # units of this epoch and the seconds they took, in this process
         self._started = self._saved = time.perf_counter()
@@ -88,6 +89,7 @@ class Trainer:
         both cases what is in the run folder can be trained on, and its best weights be used.
         """
         if not self.folder.state.exists():
+            self._initialise()
             self.save()
         with numpy.errstate(over="ignore", invalid="ignore"):  # reported once, as RunError
             while self.step < self.total and not self._without_progress():
@@ -99,6 +101,12 @@ class Trainer:
                     raise Interrupted(self._left())
         self.model.load(self.folder.load_checkpoint())
 
+    def _initialise(self) -> None:
+        """Show the first batch to a model with parameters that are to suit the data."""
+        if hasattr(self.model, "initialise"):
+            batch, _ = next(self.feed.after(0, lambda number: self._rng(_ORDER, number)))
+            self.model.initialise(batch, self._rng(_INITIAL, 0))
+
     def _without_progress(self) -> bool:
         """Whether validation has not become better for as long as the patience lasts."""
         epochs = self.step // self.batches  # done
@@ -106,14 +114,14 @@ class Trainer:
 
     def _one_epoch(self, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> None:
         """Train on the steps of one epoch; on the rest of them after a state from within it."""
-        for losses, units, seconds in self._intervals(stop):
-            if not math.isfinite(losses):
-                self._diverged(losses)
-            self._nats += losses
+        for sums, units, seconds in self._intervals(stop):
+            if not math.isfinite(sums["nats"]):
+                self._diverged(sums["nats"])
+            self._sums = {name: self._sums.get(name, 0.0) + x for name, x in sums.items()}
             self._count += units
             self._timed = [self._timed[0] + units, self._timed[1] + seconds]
             for callback in callbacks:
-                callback.steps(self.step, self.epoch, losses / units, units / seconds)
+                callback.steps(self.step, self.epoch, sums["nats"] / units, units / seconds)
             if self._at_end_of_epoch:
                 return  # saved with the validation figure
             if stop():
@@ -122,31 +130,40 @@ class Trainer:
             if time.perf_counter() - self._saved > SAVE_EVERY:
                 self.save()
 
-    def _intervals(self, stop: Callable[[], bool]) -> Iterator[tuple[float, int, float]]:
+    def _intervals(self, stop: Callable[[], bool]) -> Iterator[tuple[dict, int, float]]:
         """Train to the end of the epoch, and report every few steps.
 
-        Yields the loss in nats summed over the units since the last report, their number, and
+        Yields the metrics, each summed over the units since the last report, their number, and
         the seconds they took.
         """
         last = min((self.step // self.batches + 1) * self.batches, self.total)
         batches = self.feed.after(self.step, lambda number: self._rng(_ORDER, number))
-        losses, units, began = 0.0, 0, time.perf_counter()
+        sums: dict[str, Any] = {}
+        units, began = 0, time.perf_counter()
         while self.step < last:
             batch, count = next(batches)
-            losses = losses + self._one_step(batch) * count
+            for name, value in self._one_step(batch).items():
+                sums[name] = sums.get(name, 0.0) + value * count
             units += count
             if self._at_end_of_epoch or self.step % REPORT_EVERY == 0 or stop():
-                yield losses.item(), units, time.perf_counter() - began
-                losses, units, began = 0.0, 0, time.perf_counter()
+                found = {name: total.item() for name, total in sums.items()}
+                yield found, units, time.perf_counter() - began
+                sums, units, began = {}, 0, time.perf_counter()
 
-    def _one_step(self, batch: Any) -> Any:
-        """One update of the parameters; the loss in nats per unit, still on the device."""
-        loss, metrics = self.model.loss(batch, self._rng(_STEP, self.step))
-        loss.backward()
-        self.optimisation.step()
+    def _one_step(self, batch: Any) -> dict[str, Any]:
+        """One update of the parameters; what is reported of it per unit, still on the device."""
+        rng = self._rng(_STEP, self.step)
+        if hasattr(self.model, "update"):  # by rules of its own, without a gradient
+            metrics = self.model.update(batch, rng)
+        else:
+            loss, metrics = self.model.loss(batch, rng, self.step)
+            loss.backward()
+            self.optimisation.step()
         self.feed.keep(metrics)
         self.step += 1
-        return metrics["nats"].astype("float64")  # in which sums of float32 are exact, or nearly
+        # in float64, in which sums of float32 are exact, or nearly
+        scalars = {name: x for name, x in metrics.items() if getattr(x, "ndim", None) == 0}
+        return {name: x.astype("float64") for name, x in scalars.items()}
 
     def _rng(self, purpose: int, number: int) -> Any:
         """A generator of its own for each step, and for the order of the data in each epoch."""
@@ -167,7 +184,7 @@ class Trainer:
         record = {
             "epoch": self.epoch,
             "step": self.step,
-            "train_nats": self._nats / self._count,
+            **{f"train_{name}": total / self._count for name, total in self._sums.items()},
             "validation_nats": nats,
             "validation_bits_per_dimension": bits_per_dimension(
                 nats, self.medium.dimensions(self.data)
@@ -177,7 +194,7 @@ class Trainer:
             "seconds": seconds,
         }
         self.folder.add_metrics(record)
-        self._nats, self._count, self._timed = 0.0, 0, [0, 0.0]
+        self._sums, self._count, self._timed = {}, 0, [0, 0.0]
         self.save()
         return record
 
@@ -197,7 +214,7 @@ class Trainer:
             "step": self.step,
             "best_epoch": self.best_epoch,
             "best_nats": self.best_nats if self.best_epoch else None,
-            "nats": self._nats,
+            "sums": self._sums,
             "count": self._count,
             "seconds": self._seconds + self._saved - self._started,
         }
@@ -217,7 +234,7 @@ class Trainer:
         self.step = metadata["step"]
         self.best_epoch = metadata["best_epoch"]
         self.best_nats = metadata["best_nats"] if self.best_epoch else math.inf
-        self._nats, self._count = metadata["nats"], metadata["count"]
+        self._sums, self._count = metadata["sums"], metadata["count"]
         self._seconds = metadata["seconds"]
         self.folder.forget_metrics_after(self.step)
 

@@ -124,7 +124,7 @@ def test_cupy_without_cupy_is_one_line_and_exit_code_1(scratchgen, tmp_path):
 def test_ctrl_c_is_one_line_and_exit_code_130_and_says_how_to_go_on(scratchgen, monkeypatch):
     loss = PixelCNN.loss
 
-    def interrupted(self, batch, rng):
+    def interrupted(self, batch, rng, step):
         os.kill(os.getpid(), signal.SIGINT)
         return loss(self, batch, rng)
 
@@ -138,7 +138,7 @@ def test_ctrl_c_is_one_line_and_exit_code_130_and_says_how_to_go_on(scratchgen, 
 
 
 def test_a_failure_is_one_line_and_with_debug_the_traceback(scratchgen, monkeypatch):
-    def failing(self, batch, rng):
+    def failing(self, batch, rng, step):
         raise ValueError("one\ntwo")
 
     monkeypatch.setattr(PixelCNN, "loss", failing)

@@ -152,7 +152,7 @@ def test_a_text_run_that_was_stopped_resumes_bit_for_bit_with_the_state_it_carri
 def press_ctrl_c_at(step, model, monkeypatch):
     loss, count = model.loss, iter(range(1, 1000))
 
-    def acting(self, batch, rng):
+    def acting(self, batch, rng, number):
         if next(count) == step:
             os.kill(os.getpid(), signal.SIGINT)
         return loss(self, batch, rng)

@@ -146,7 +146,7 @@ def at_step(step, monkeypatch, act):
     """Have ``act`` called within the model's loss at that step."""
     loss, count = PixelCNN.loss, iter(range(1, 1000))
 
-    def acting(self, batch, rng):
+    def acting(self, batch, rng, number):
         if next(count) == step:
             act()
         return loss(self, batch, rng)

@@ -21,7 +21,8 @@ import autograd.numpy as np
 from autograd import backend, no_grad
 from scratchgen.config import require
 from scratchgen.distributions import bernoulli
-from scratchgen.models.autoregressive.images import ImageConfig, ImageModel, check_sampling
+from scratchgen.models.autoregressive.images import AutoregressiveModel, check_sampling
+from scratchgen.models.images import ImageConfig
 
 # -------------------------------------------------------------------------------- configuration
 
@@ -82,7 +83,7 @@ def earlier(order: Sequence[int]) -> Any:
 # ---------------------------------------------------------------------------------------- model
 
 
-class BinaryModel(ImageModel):
+class BinaryModel(AutoregressiveModel):
     """p(x) for images x (N, height, width, colours) of zeros and ones.
 
     A model adds ``logits(v, rng=None)``, those (N, D) of all values from vectors v (N, D), and
@@ -118,7 +119,7 @@ class BinaryModel(ImageModel):
     ) -> Any:
         """``n`` images (n, H, W, colours), drawn value by value in the model's order.
 
-        The arguments are those of :meth:`ImageModel.sample`.
+        The arguments are those of :meth:`AutoregressiveModel.sample`.
         """
         check_sampling(method, given, known)
         self.labels(context, n)

@@ -132,7 +132,7 @@ class CharacterModel(Module):
 
     # ------------------------------------------------------------------------------- likelihood
 
-    def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(self, batch: Any, rng: Any, step: Any = None) -> tuple[Any, dict[str, Any]]:
         """−ln p of a window of each of N texts, in nats per character, and what to report about it.
 
         ``batch``: the characters ``previous`` (N, T) to those predicted, these, ``targets`` (N, T),

@@ -32,12 +32,8 @@ from typing import Any
 import autograd.numpy as np
 from autograd.nn import dropout, gated, relu
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import (
-    CachedGeneration,
-    ImageConfig,
-    ImageModel,
-    logits_of,
-)
+from scratchgen.models.autoregressive.images import AutoregressiveModel, CachedGeneration
+from scratchgen.models.images import ImageConfig, logits_of
 from scratchgen.nn import Conv, Embedding, MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, zeros
 from scratchgen.nn.masked import RowsConv
@@ -118,7 +114,7 @@ class GatedLayer(Module):
         return gated(pairs).reshape(*y.shape[:-1], -1)
 
 
-class GatedPixelCNN(ImageModel):
+class GatedPixelCNN(AutoregressiveModel):
     """p(x), or p(x | label), for images x (N, height, width, colours) of integer levels."""
 
     def __init__(self, config: GatedPixelCNNConfig, rng: Any) -> None:

@@ -4,60 +4,17 @@ The values of an image x (N, height, width, colours) are taken row by row, in a 
 in a pixel colour by colour, and each is drawn from its distribution given those before it:
 
     p(x) = Π_i p(x_i | x_1, …, x_{i−1})
-
-A value has ``levels`` levels, 0 … levels − 1. Its distribution is categorical, given by a logit for
-each level, or with two levels Bernoulli, given by the one logit ln p(1) / p(0).
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import backend, no_grad
-from scratchgen.config import require
-from scratchgen.distributions import bernoulli, categorical
-from scratchgen.nn import MaskedConv, Module
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """The images that a model is of; each model adds fields of its own."""
-
-    height: int = 8
-    """Of an image, in pixels."""
-    width: int = 8
-    """Likewise."""
-    colours: int = 1
-    """Values of a pixel, generated in their order: 3 for R, G, B."""
-    levels: int = 17
-    """Of each value: 256 in a photograph; 2 in a binary image, whose output is Bernoulli."""
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width", "colours"):
-            require(self, getattr(self, name) >= 1, name, "at least 1")
-        require(self, self.levels >= 2, "levels", "at least 2")
-
-
-def logits_of(levels: int) -> int:
-    """How many numbers give the distribution of one value."""
-    return 1 if levels == 2 else levels
-
-
-def log_prob_of(logits: Any, x: Any) -> Any:
-    """ln p of integer values x (…), in nats, for logits (…, logits_of(levels))."""
-    if logits.shape[-1] > 1:
-        return categorical.log_prob(logits, x)
-    return bernoulli.log_prob(logits[..., 0], x)
-
-
-def sample_of(logits: Any, rng: Any, temperature: float) -> Any:
-    """An integer value (…) for each row of logits (…, logits_of(levels)); a uniform number each."""
-    if logits.shape[-1] > 1:
-        return categorical.sample(logits, rng, temperature=temperature)
-    return bernoulli.sample(logits[..., 0], rng, temperature=temperature)
+from autograd import no_grad
+from scratchgen.models.images import ImageModel, log_prob_of, sample_of
+from scratchgen.nn import MaskedConv
 
 
 def check_sampling(method: str, given: Any, known: Any) -> None:
@@ -68,15 +25,12 @@ def check_sampling(method: str, given: Any, known: Any) -> None:
         raise ValueError("sample: to complete images pass both given and known")
 
 
-class ImageModel(Module):
+class AutoregressiveModel(ImageModel):
     """p(x), or p(x | label), for images x (N, height, width, colours) of integer levels.
 
     A model adds ``network(embedded, rng=None, context=None)``, the logits (N, height, width,
     colours, logits_of(levels)) of all values from ``embed(x)``, and ``cached``.
     """
-
-    config: Any
-    """Has ``height``, ``width``, ``colours`` and ``levels``, and with labels ``classes``."""
 
     def network(self, embedded: Any, rng: Any = None, context: Any = None) -> Any:
         raise NotImplementedError
@@ -84,11 +38,6 @@ class ImageModel(Module):
     def cached(self, n: int, context: Any) -> Generation:
         """The way of generating ``n`` images that computes for a value only what depends on it."""
         raise NotImplementedError
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one image: (height, width, colours)."""
-        return self.config.height, self.config.width, self.config.colours
 
     def embed(self, x: Any) -> Any:
         """What the network sees of an image: (N, H, W, colours) → (N, H, W, 3 · colours).
@@ -104,15 +53,6 @@ class ImageModel(Module):
         embedded = np.concatenate([self.scaled(x)[..., None], place], -1)
         return embedded.reshape(len(x), height, width, 3 * colours)
 
-    def scaled(self, x: Any) -> Any:
-        """Levels 0 … levels − 1 as numbers from −1 to 1."""
-        return x.astype(self._dtype) * (2 / (self.config.levels - 1)) - 1
-
-    @property
-    def _dtype(self) -> Any:
-        _, owner, name = next(self._places(""))
-        return getattr(owner, name).dtype
-
     # ------------------------------------------------------------------------------- likelihood
 
     def log_prob(self, x: Any, context: Any = None, *, rng: Any = None) -> Any:
@@ -125,20 +65,7 @@ class ImageModel(Module):
         logits = self.network(self.embed(x), rng, self.labels(context, len(x)))
         return np.sum(log_prob_of(logits, x), axis=(1, 2, 3))
 
-    def check(self, x: Any) -> None:
-        """Raise ValueError for images of another shape than (N, height, width, colours).
-
-        On the CPU also for values that are no levels; a GPU would have to be waited for.
-        """
-        if x.shape[1:] != self.shape:
-            expected = ", ".join(map(str, self.shape))
-            name = type(self).__name__
-            raise ValueError(f"{name}: images {tuple(x.shape)}, expected (N, {expected})")
-        levels = self.config.levels
-        if backend.current() == "numpy" and x.size and not 0 <= x.min() <= x.max() < levels:
-            raise ValueError(f"images of levels {x.min()} to {x.max()}, expected 0 to {levels - 1}")
-
-    def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(self, batch: Any, rng: Any, step: Any = None) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of images, in nats per image, and what to report about it.
 
         For a class-conditional model the batch is a pair (images, labels).
@@ -146,19 +73,6 @@ class ImageModel(Module):
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         nats = -np.mean(self.log_prob(x, context, rng=rng))
         return nats, {"nats": nats.detach()}
-
-    def labels(self, context: Any, n: int) -> Any:
-        """``context`` as labels (n,), or None. Raises ValueError if it is missing or too much."""
-        name, classes = type(self).__name__, getattr(self.config, "classes", 0)
-        if context is None and classes:
-            raise ValueError(f"{name} is class-conditional: pass context, labels 0 … {classes - 1}")
-        if context is None:
-            return None
-        if not classes:
-            raise ValueError(f"{name} is not class-conditional: context must be None")
-        if np.shape(context) not in ((), (n,)):
-            raise ValueError(f"{name}: context {np.shape(context)}, expected one label or ({n},)")
-        return np.zeros(n, int) + context
 
     # --------------------------------------------------------------------------------- sampling
 

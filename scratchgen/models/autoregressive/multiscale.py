@@ -44,7 +44,7 @@ from typing import Any
 import autograd.numpy as np
 from autograd.nn import depth_to_space, relu, upsample_nearest
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import CachedGeneration, ImageModel
+from scratchgen.models.autoregressive.images import AutoregressiveModel, CachedGeneration
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from scratchgen.nn import Conv
 from scratchgen.nn.initialisers import glorot_normal
@@ -151,7 +151,7 @@ class _Cached(CachedGeneration):
 # ----------------------------------------------------------------------------------------- model
 
 
-class MultiScalePixelCNN(ImageModel):
+class MultiScalePixelCNN(AutoregressiveModel):
     """p(x) for images x (N, height, width, colours) of integer levels."""
 
     def __init__(self, config: MultiScaleConfig, rng: Any) -> None:
@@ -193,7 +193,10 @@ class MultiScalePixelCNN(ImageModel):
         temperature: float = 1.0,
         context: Any = None,
     ) -> Any:
-        """``n`` images (n, H, W, colours), as in :class:`ImageModel`, one scale after the other."""
+        """``n`` images (n, H, W, colours), one scale after the other.
+
+        The arguments are those of :meth:`AutoregressiveModel.sample`.
+        """
         self.labels(context, n)
         givens, knowns = self._at_scales(given, n), self._at_scales(known, n)
         x = self.smallest.sample(n, rng, method, givens[0], knowns[0], temperature)

@@ -30,12 +30,8 @@ from typing import Any
 
 from autograd.nn import dropout, relu
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import (
-    CachedGeneration,
-    ImageConfig,
-    ImageModel,
-    logits_of,
-)
+from scratchgen.models.autoregressive.images import AutoregressiveModel, CachedGeneration
+from scratchgen.models.images import ImageConfig, logits_of
 from scratchgen.nn import MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, zeros
 
@@ -93,7 +89,7 @@ class ResidualBlock(Module):
         return h + apply(self.expand, f)
 
 
-class PixelCNN(ImageModel):
+class PixelCNN(AutoregressiveModel):
     """p(x) for images x (N, height, width, colours) of integer levels."""
 
     def __init__(self, config: PixelCNNConfig, rng: Any) -> None:

@@ -52,7 +52,8 @@ from autograd.nn import dropout, elu, sigmoid
 from scratchgen.config import require
 from scratchgen.distributions import discretised_logistic_mixture as logistics
 from scratchgen.distributions import mixture
-from scratchgen.models.autoregressive.images import Generation, ImageConfig, ImageModel
+from scratchgen.models.autoregressive.images import AutoregressiveModel, Generation
+from scratchgen.models.images import ImageConfig
 from scratchgen.nn import Conv, Module, ShiftedConv, ShiftedConvTranspose
 from scratchgen.nn.initialisers import he_normal, lecun_normal, zeros
 
@@ -179,7 +180,7 @@ class ToImage:
         return self
 
 
-class PixelCNNPP(ImageModel):
+class PixelCNNPP(AutoregressiveModel):
     """p(x) for images x (N, height, width, colours) of integer levels."""
 
     def __init__(self, config: PixelCNNPPConfig, rng: Any) -> None:

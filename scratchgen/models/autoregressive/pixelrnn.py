@@ -32,12 +32,8 @@ import autograd.numpy as np
 from autograd import Tensor
 from autograd.nn import conv, dropout, relu, sigmoid
 from scratchgen.config import require
-from scratchgen.models.autoregressive.images import (
-    CachedGeneration,
-    ImageConfig,
-    ImageModel,
-    logits_of,
-)
+from scratchgen.models.autoregressive.images import AutoregressiveModel, CachedGeneration
+from scratchgen.models.images import ImageConfig, logits_of
 from scratchgen.nn import MaskedConv, Module
 from scratchgen.nn.initialisers import glorot_normal, lecun_normal, zeros
 
@@ -140,7 +136,7 @@ class RecurrentLayer(Module):
 # ---------------------------------------------------------------------------------------- model
 
 
-class PixelRNN(ImageModel):
+class PixelRNN(AutoregressiveModel):
     """p(x) for images x (N, height, width, colours) of integer levels.
 
     A kind of PixelRNN adds ``layer`` and ``cached``.

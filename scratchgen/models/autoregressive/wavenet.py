@@ -203,7 +203,7 @@ class WaveNet(Module):
         logits = self.network(self.embed(x), labels, features)
         return np.sum(categorical.log_prob(logits, x), axis=1)
 
-    def loss(self, batch: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
+    def loss(self, batch: Any, rng: Any, step: Any = None) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of sequences, in nats per sample, and what to report about it.
 
         The batch is a pair (codes, :class:`Conditions` or None), or the codes alone.

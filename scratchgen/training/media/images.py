@@ -16,11 +16,16 @@ from scratchgen import metrics
 from scratchgen.data import ImageData
 from scratchgen.data.images import PARTS
 from scratchgen.errors import RunError, UsageError
-from scratchgen.training.media.medium import Medium, Request, classes_in_turn
+from scratchgen.models.bounds import BoundedModel
+from scratchgen.training.media.medium import Figure, Medium, Request, classes_in_turn
 from scratchgen.training.pictures import save_grid
 
 if TYPE_CHECKING:
     from scratchgen.training.run import Run
+
+
+QUICK = 8
+"""Importance samples of the bound in a validation."""
 
 
 class Images(Medium):
@@ -55,13 +60,35 @@ class Images(Medium):
         return math.prod(data.shape)
 
     def feed(self, model: Any, data: ImageData, batch_size: int) -> Examples:
-        return Examples(data.train, labels_of(model.config, data, "train"), batch_size)
+        return Examples(data.train, labels_to_learn(model.config, data), batch_size)
+
+    def figure(self, model: Any, samples: int | None = None) -> Figure:
+        if isinstance(model, BoundedModel):
+            return Figure("bound", samples or model.importance_samples)
+        if samples is not None:
+            raise UsageError(
+                f"--importance-samples {samples}: the model has no latent variables to draw"
+            )
+        return Figure("likelihood" if hasattr(model, "log_prob") else "reconstruction")
 
     def nats(
-        self, model: Any, data: ImageData, part: str, quick: bool = False
+        self,
+        model: Any,
+        data: ImageData,
+        part: str,
+        quick: bool = False,
+        samples: int | None = None,
     ) -> tuple[numpy.ndarray, int]:
-        nats = nats_each(model, data.part(part), labels_of(model.config, data, part))
+        samples = QUICK if quick else samples
+        nats = nats_each(model, data.part(part), given_labels(model.config, data, part), samples)
         return nats, len(nats)
+
+    def accuracy(self, model: Any, data: ImageData, part: str) -> float | None:
+        if not hasattr(model, "classify") or data.labels is None:
+            return None
+        with no_grad():
+            found = [backend.to_numpy(model.classify(x)) for (x,) in batches_of(data.part(part))]
+        return float((numpy.concatenate(found) == data.labels[part]).mean())
 
     def references(self, data: ImageData) -> dict[str, float]:
         return {
@@ -112,26 +139,67 @@ class Examples:
         pass
 
 
-def labels_of(config: Any, data: ImageData, part: str) -> Any:
-    """The labels (N,) that a class-conditional model is given with that part; None for others."""
+UNKNOWN = -1
+"""The label of an image whose class the model is not told."""
+
+
+def labels_to_learn(config: Any, data: ImageData) -> Any:
+    """The labels (N,) of the training part, for a model that learns from them; None for others.
+
+    A semi-supervised model (its configuration has ``labelled``) is told so many of them, as many of
+    each class as of any other or one fewer, and for the rest UNKNOWN.
+    """
     if not getattr(config, "classes", 0):
         return None
     assert data.labels is not None  # Images.check has seen to it
+    labels = data.labels["train"].astype(int)
+    if not hasattr(config, "labelled"):
+        return labels
+    rank = numpy.zeros(len(labels), int)  # of an image among those of its class
+    for label in range(config.classes):
+        rank[labels == label] = numpy.arange((labels == label).sum())
+    told = numpy.argsort(rank, kind="stable")[: config.labelled]
+    known = numpy.full(len(labels), UNKNOWN)
+    known[told] = labels[told]
+    return known
+
+
+def given_labels(config: Any, data: ImageData, part: str) -> Any:
+    """The labels (N,) that a density of images is conditioned on; None if it is not."""
+    if not getattr(config, "classes", 0) or hasattr(config, "labelled"):
+        return None
+    assert data.labels is not None
     return data.labels[part]
 
 
-def nats_each(model: Any, images: Any, labels: Any = None, batch_size: int = 128) -> numpy.ndarray:
+def batches_of(*arrays: Any, size: int = 128) -> Iterator[list[Any]]:
+    """The arrays in pieces, on the device; None stays None."""
+    for start in range(0, len(arrays[0]), size):
+        part = slice(start, start + size)
+        yield [None if array is None else backend.asarray(array[part]) for array in arrays]
+
+
+def nats_each(
+    model: Any, images: Any, labels: Any = None, samples: int | None = None
+) -> numpy.ndarray:
     """−ln p(x) in nats of each of ``images`` (N, …), host arrays: float64 (N,).
 
-    −ln p(x | label) with ``labels`` (N,).
+    −ln p(x | label) with ``labels`` (N,). Of a :class:`BoundedModel` a bound from ``samples`` draws
+    (its own number if None), always the same ones; of an autoencoder −ln p(x | its code).
     """
+    rng = backend.default_rng(0)
+
+    def log_prob(x: Any, context: Any) -> Any:
+        if isinstance(model, BoundedModel):
+            return model.log_prob_iw(x, samples or model.importance_samples, rng, context)
+        if hasattr(model, "log_prob"):
+            return model.log_prob(x, context)
+        return model.reconstruction(x)
+
     found = []
     with no_grad():
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            context = None if labels is None else backend.asarray(labels[part])
-            nats = -model.log_prob(backend.asarray(images[part]), context)
-            found.append(backend.to_numpy(nats).astype("float64"))
+        for x, context in batches_of(images, labels):
+            found.append(backend.to_numpy(-log_prob(x, context)).astype("float64"))
     return numpy.concatenate(found)
 
 
@@ -193,10 +261,10 @@ def _given(run: Run, given: str) -> tuple[numpy.ndarray, Any]:
     """Images, and their labels if the model is given these."""
     if given in PARTS:
         data = run.data()
-        return data.part(given), labels_of(run.config, data, given)
+        return data.part(given), given_labels(run.config, data, given)
     data = datasets.load(given, run.config.levels)
     try:
         IMAGES.check(run.config, data)
     except UsageError as error:
         raise RunError(f"--given {given}: the model draws other images: {error}") from error
-    return data.test, labels_of(run.config, data, "test")
+    return data.test, given_labels(run.config, data, "test")

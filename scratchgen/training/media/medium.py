@@ -36,6 +36,32 @@ class Request:
     """A text to go on from."""
     length: float | None = None
     """Characters of text, or seconds of sound."""
+    show: str | None = None
+    """Another picture of the model than samples of it: one of those that the medium ``shows``."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a model's nats are, for those who read them."""
+
+    kind: str = "likelihood"
+    """likelihood: −ln p itself; bound: on average at least that; or reconstruction: no likelihood,
+    for that of x given its own code."""
+    importance_samples: int | None = None
+    """From how many draws a bound is."""
+
+    @property
+    def sign(self) -> str:
+        """What stands before the number."""
+        return "≤ " if self.kind == "bound" else ""
+
+    @property
+    def remark(self) -> str:
+        """What stands after it."""
+        if self.kind == "bound":
+            samples = "sample" if self.importance_samples == 1 else "samples"
+            return f" (a bound, from {self.importance_samples} importance {samples})"
+        return " (of reconstruction, no likelihood)" if self.kind == "reconstruction" else ""
 
 
 class Feed(Protocol):
@@ -98,14 +124,32 @@ class Medium:
         """The batches to train ``model`` on."""
         raise NotImplementedError
 
+    def figure(self, model: Any, samples: int | None = None) -> Figure:
+        """What :meth:`nats` are of this model; ``samples``: for a bound, instead of its own number.
+
+        Raises UsageError for a number of samples where nothing is drawn.
+        """
+        if samples is not None:
+            raise UsageError(f"--importance-samples: nothing is drawn to measure {self.name}")
+        return Figure()
+
     def nats(
-        self, model: Any, data: Any, part: str, quick: bool = False
+        self, model: Any, data: Any, part: str, quick: bool = False, samples: int | None = None
     ) -> tuple[numpy.ndarray, int]:
         """Nats per unit of independent pieces of that part, and the number of units.
 
-        ``quick``: in training, where a part of a large part will do.
+        ``quick``: in training, where a part of a large part, or a looser bound, will do.
+        ``samples``: importance samples of a model that needs them, instead of its own number.
         """
         raise NotImplementedError
+
+    def accuracy(self, model: Any, data: Any, part: str) -> float | None:
+        """The share of that part whose class the model tells; None if it tells none."""
+        return None
+
+    def shows(self, model: Any) -> tuple[str, ...]:
+        """The names of pictures that there are of such a model, besides samples."""
+        return ()
 
     def references(self, data: Any) -> dict[str, float]:
         """Nats per unit that any model should beat on the test part, by what gives them."""

@@ -60,7 +60,12 @@ class Sound(Medium):
         return Windows(_Pieces(model.config, data, "train"), batch_size)
 
     def nats(
-        self, model: Any, data: SoundData, part: str, quick: bool = False
+        self,
+        model: Any,
+        data: SoundData,
+        part: str,
+        quick: bool = False,
+        samples: int | None = None,
     ) -> tuple[numpy.ndarray, int]:
         """Of pieces of about one second, each heard from silence; a longer one counts for more."""
         pieces, totals, units = _Pieces(model.config, data, part), [], 0

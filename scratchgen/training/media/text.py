@@ -58,7 +58,12 @@ class Text(Medium):
         return Streams(model, data.train, batch_size)
 
     def nats(
-        self, model: Any, data: TextData, part: str, quick: bool = False
+        self,
+        model: Any,
+        data: TextData,
+        part: str,
+        quick: bool = False,
+        samples: int | None = None,
     ) -> tuple[numpy.ndarray, int]:
         """Of pieces of 2,000 characters, each read from nothing, without what is left over.
 

@@ -1,0 +1,1 @@
+"""Densities by change of variables: data, made noise by an invertible function."""

@@ -1,0 +1,31 @@
+"""The classes that a model's distribution may be conditioned on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import autograd.numpy as np
+from autograd.nn import one_hot
+
+
+def checked_labels(model: Any, context: Any, n: int) -> Any:
+    """``context``, labels (n,) or one for all, as labels (n,); None for a model without classes.
+
+    Raises ValueError if they are missing, too much, or of another number.
+    """
+    name, classes = type(model).__name__, getattr(model.config, "classes", 0)
+    if context is None and classes:
+        raise ValueError(f"{name} is class-conditional: pass context, labels 0 … {classes - 1}")
+    if context is None:
+        return None
+    if not classes:
+        raise ValueError(f"{name} is not class-conditional: context must be None")
+    if np.shape(context) not in ((), (n,)):
+        raise ValueError(f"{name}: context {np.shape(context)}, expected one label or ({n},)")
+    return np.zeros(n, int) + context
+
+
+def labels_as_vectors(model: Any, context: Any, n: int, dtype: Any) -> Any:
+    """The same as vectors (n, classes), each with a 1 at its label: what networks are given."""
+    labels = checked_labels(model, context, n)
+    return None if labels is None else one_hot(labels, model.config.classes, dtype)
