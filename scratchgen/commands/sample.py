@@ -1,4 +1,4 @@
-"""Draw from a trained model: images, text or sound; or go on from what is given.
+"""Draw from a trained model: images, points, text or sound; or go on from what is given.
 
 Images with --given come in three columns: the image, the half that is known of it, its completion.
 Text goes on from --prompt, sound from the last second of --given.
@@ -15,7 +15,7 @@ from scratchgen.errors import UsageError, unknown
 SUMMARY = "draw from a trained model"
 EXAMPLE = "scratchgen sample runs/pixelcnn-1 -n 16 --given test --known top"
 KNOWN = ("top", "bottom", "left", "right")
-OPTIONS = ("label", "given", "known", "prompt", "length")
+OPTIONS = ("label", "given", "known", "prompt", "length", "show")
 
 
 def add_arguments(parser: Any) -> None:
@@ -31,6 +31,11 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument(
         "--known", metavar="HALF", help=f"which half is known: {', '.join(KNOWN)}; default: top"
+    )
+    parser.add_argument(
+        "--show",
+        metavar="PICTURE",
+        help="instead: reconstructions, interpolations, traversals, plane, density or layers",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="text to go on from")
     parser.add_argument(

@@ -25,7 +25,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All of them: what ``--data`` takes, then what only the library loads."""
+    """All of them: what comes with the package or can be fetched, one's own, what is computed."""
     named = [_digits(), _mnist(), _fashion_mnist(), _python(), _speech()]
     return [*named, *_own_files(), *_toys()]
 
@@ -93,6 +93,12 @@ def _own_files() -> list[Entry]:
             get="numpy.savez('FILE.npz', images=array), then --data FILE.npz",
         ),
         Entry(
+            name="FILE.npz",
+            what="real numbers: 'points', if you like 'labels'; or 'train', 'valid' and 'test'",
+            shape="(N, D)",
+            get="numpy.savez('FILE.npz', points=array), then --data FILE.npz",
+        ),
+        Entry(
             name="FILE.txt",
             what="any text in UTF-8, for the models of text",
             shape="characters",
@@ -115,7 +121,7 @@ def _toys() -> list[Entry]:
             shape="2 real numbers",
             source="computed",
             licence="none needed",
-            get=f"scratchgen.data.toys.find('{name}').sample(n, rng)",
+            get=f"--data {name}, for the models of points",
         )
         for name, toy in TOYS.items()
     ]

@@ -53,11 +53,16 @@ def split_by_five(
         raise RunError(
             f"{name}: {len(images)} images; at least 5 are needed to train, validate and test on"
         )
-    fifth = numpy.arange(len(images)) % 5
-    rows = {"train": fifth < 3, "validation": fifth == 3, "test": fifth == 4}
+    rows = rows_by_five(len(images))
     parts = {part: images[chosen] for part, chosen in rows.items()}
     named = None if labels is None else {part: labels[chosen] for part, chosen in rows.items()}
     return ImageData(name, levels, **parts, labels=named)
+
+
+def rows_by_five(count: int) -> dict[str, numpy.ndarray]:
+    """Which of so many examples are in each part, as truth values (count,)."""
+    fifth = numpy.arange(count) % 5
+    return {"train": fifth < 3, "validation": fifth == 3, "test": fifth == 4}
 
 
 def requantise(data: ImageData, levels: int | None) -> ImageData:

@@ -23,16 +23,18 @@ def load(path: Path, levels: int | None = None) -> ImageData:
     values count as 0 and 1, and whole numbers of a type with fractions as integers. Raises
     RunError, one line, for anything else.
     """
-    arrays = _arrays(path)
+    arrays = arrays_of(path)
     if "images" not in arrays and len(arrays.keys() & {*PARTS, "valid"}) > 1:
         return _given_split(path, arrays, levels)
     images = _checked(path, *_only_images(path, arrays))
     levels = _levels([images], levels)
-    labels = _labels(path, arrays, len(images))
+    labels = labels_of(path, arrays, len(images))
     return split_by_five(str(path), levels, images.astype(smallest_type(levels)), labels)
 
 
-def _arrays(path: Path) -> dict[str, numpy.ndarray]:
+def arrays_of(path: Path) -> dict[str, numpy.ndarray]:
+    """All arrays of the archive by name. Raises RunError if it cannot be read as one."""
+    """All arrays of the archive by name. Raises RunError if it cannot be read as one."""
     try:
         with path.open("rb") as stream:  # NumPy would leave a damaged file open
             file = numpy.load(stream, allow_pickle=False)
@@ -116,13 +118,14 @@ def _levels(parts: Iterable[numpy.ndarray], levels: int | None) -> int:
     return max(levels or 2, *(int(images.max()) + 1 for images in parts), 2)
 
 
-def _labels(path: Path, arrays: dict[str, numpy.ndarray], count: int) -> numpy.ndarray | None:
+def labels_of(path: Path, arrays: dict[str, numpy.ndarray], count: int) -> numpy.ndarray | None:
+    """The array ``labels`` if there is one. Raises RunError unless it is (count,) integers."""
     labels = arrays.get("labels")
     if labels is None:
         return None
     if labels.shape != (count,) or labels.dtype.kind not in "bui":
         raise RunError(
             f"{path}: array 'labels' is {labels.dtype} of shape {labels.shape}; expected "
-            f"integers of shape ({count},), one for each image"
+            f"integers of shape ({count},), one for each example"
         )
     return labels

@@ -24,6 +24,13 @@ from scratchgen.errors import unknown
 class Toy(ABC):
     """A density in the plane."""
 
+    classes: int = 0
+    """Of how many parts of equal weight it consists, if they can be told apart."""
+
+    def label(self, x: Any) -> Any:
+        """Which of its parts each of the points (N, 2) belongs to: integers (N,)."""
+        raise TypeError(f"{type(self).__name__} has no parts")
+
     @property
     @abstractmethod
     def entropy(self) -> float:
@@ -125,13 +132,25 @@ class Spirals(Uniform):
         return math.pi * (self.outer**2 - self.inner**2) / 2
 
     @property
+    def classes(self) -> int:  # type: ignore[override]
+        return self.arms
+
+    def label(self, x: Any) -> Any:
+        """Its arm."""
+        r = np.hypot(x[:, 0], x[:, 1])
+        return np.floor(self._untwisted(x, r) % math.tau / self._turn).astype(int)
+
+    @property
     def _turn(self) -> float:
         """The angle from one arm to the next."""
         return math.tau / self.arms
 
+    def _untwisted(self, x: Any, r: Any) -> Any:
+        return np.arctan2(x[:, 1], x[:, 0]) - self.twist * r
+
     def contains(self, x: Any) -> Any:
         r = np.hypot(x[:, 0], x[:, 1])
-        angle = np.arctan2(x[:, 1], x[:, 0]) - self.twist * r  # untwisted
+        angle = self._untwisted(x, r)
         in_sector = angle % self._turn < self._turn / 2
         return np.logical_and(in_sector, np.logical_and(r >= self.inner, r < self.outer))
 
@@ -162,6 +181,15 @@ class GaussianCircle(Toy):
             grid = numpy.stack(numpy.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
             log_p = self.log_prob(grid)
             return float(-(numpy.exp(log_p) * log_p).sum() * step**2)
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        return self.modes
+
+    def label(self, x: Any) -> Any:
+        """The nearest of the Gaussians."""
+        turns = np.arctan2(x[:, 1], x[:, 0]) / (math.tau / self.modes)
+        return np.round(turns).astype(int) % self.modes
 
     def sample(self, n: int, rng: Any) -> Any:
         mode = np.floor(rng.random(n) * self.modes)

@@ -141,10 +141,11 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
             "test_accuracy": figures.accuracy,
         }
     )
-    samples = folder.sample("final" + medium.suffix)
-    medium.draw(samples, run, Request(seed=run.seed))
-    for name in medium.shows(trainer.model):
-        medium.draw(folder.sample(name + medium.suffix), run, Request(seed=run.seed, show=name))
+    drawn: dict[str, str | None] = {"final": None} if medium.draws(trainer.model) else {}
+    drawn |= {name: name for name in medium.shows(trainer.model)}
+    paths = [folder.sample(name + medium.suffix) for name in drawn]
+    for path, show in zip(paths, drawn.values(), strict=True):
+        medium.draw(path, run, Request(seed=run.seed, show=show))
     references = medium.references(data).items()
     compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
     result = (
@@ -153,6 +154,6 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
         f"to compare: {compared} nats per {medium.unit}",
     )
     folder.write_report(page(folder, medium, result))
-    where = (f"samples: {samples}", f"report: {folder.report}", f"run folder: {folder.path}")
+    where = (f"samples: {paths[0]}", f"report: {folder.report}", f"run folder: {folder.path}")
     for line in (*result, *where):
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -160,16 +160,20 @@ def _markdown(found: Sequence[Row]) -> str:
 
 
 def _chart(found: Sequence[Row]) -> Figure:
-    """A point for each model's nats, the best on top, with twice its standard error either way."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    """A point for each model's nats, the best on top, with twice its standard error either way.
+
+    That of a bound is hollow.
+    """
+    most = max(sum(row.levels == levels for row in found) for levels in LEVELS)
+    figure = Figure(figsize=(10, 1.5 + 0.25 * most), layout="constrained")
     for axes, (levels, best) in zip(figure.subplots(1, len(LEVELS)), ranked(found), strict=True):
         models = [row for row in reversed(best) if row.standard_error is not None]
         others = [f"{row.model} {row.nats:.1f}" for row in best if row.standard_error is None]
-        nats = [row.nats for row in models]
-        errors = [2 * (row.standard_error or 0) for row in models]
-        axes.errorbar(nats, [row.model for row in models], xerr=errors, fmt="o", capsize=3)
+        for row in models:
+            error, fill = 2 * (row.standard_error or 0), "white" if row.sign else "C0"
+            axes.errorbar(row.nats, row.model, xerr=error, fmt="o", color="C0", mfc=fill, capsize=3)
         axes.set_title(f"{levels} levels ({', '.join(others)})", loc="left", fontsize=10)
-        axes.set_xlabel("nats per image, ± 2 standard errors")
+        axes.set_xlabel("nats per image, ± 2 standard errors (hollow: upper bounds)")
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -24,6 +24,14 @@ def save_grid(
 
     Raises RunError if the file cannot be written.
     """
+    try:
+        imsave(path, grid(images, levels, columns, scale))
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def grid(images: numpy.ndarray, levels: int, columns: int = 0, scale: int = 0) -> numpy.ndarray:
+    """The picture that :func:`save_grid` writes, (height, width, 3) of 0 … 255."""
     count, height, width, _ = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     scale = scale or max(1, 64 // width)
@@ -35,10 +43,7 @@ def save_grid(
     for i, image in enumerate(large):
         top, left = (i // columns) * down + space, (i % columns) * right + space
         picture[top : top + height * scale, left : left + width * scale] = image
-    try:
-        imsave(path, picture)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    return picture
 
 
 def _colours(images: numpy.ndarray, levels: int) -> numpy.ndarray:

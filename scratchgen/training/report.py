@@ -52,16 +52,22 @@ def page(folder: RunFolder, medium: Medium, results: Sequence[str]) -> str:
 
 
 def _curves(epochs: Sequence[dict[str, Any]], unit: str) -> str:
-    """Nats per unit over epochs, as an SVG in the page."""
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
-    axes = figure.subplots()
+    """Nats per unit over epochs, and below them what else was reported of training, as an SVG."""
+    more = [name for name in epochs[-1] if name.startswith("train_") and name != "train_nats"]
+    heights = [3.5] + [1.8] * len(more)
+    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
+    first, *others = figure.subplots(len(heights), squeeze=False, height_ratios=heights).ravel()
     numbers = [record["epoch"] for record in epochs]
     for name, label in {"train_nats": "training", "validation_nats": "validation"}.items():
-        axes.plot(numbers, [record[name] for record in epochs], marker=".", label=label)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(f"nats per {unit}")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+        first.plot(numbers, [record[name] for record in epochs], marker=".", label=label)
+    first.set_ylabel(f"nats per {unit}")
+    first.legend(frameon=False)
+    for axes, name in zip(others, more, strict=True):
+        axes.plot(numbers, [record[name] for record in epochs], marker=".")
+        axes.set_ylabel(name.removeprefix("train_"))
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[-1].set_xlabel("epoch")
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

@@ -155,6 +155,7 @@ class Trainer:
         rng = self._rng(_STEP, self.step)
         if hasattr(self.model, "update"):  # by rules of its own, without a gradient
             metrics = self.model.update(batch, rng)
+            self.optimisation.changed()
         else:
             loss, metrics = self.model.loss(batch, rng, self.step)
             loss.backward()

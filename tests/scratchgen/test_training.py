@@ -149,7 +149,7 @@ def at_step(step, monkeypatch, act):
     def acting(self, batch, rng, number):
         if next(count) == step:
             act()
-        return loss(self, batch, rng)
+        return loss(self, batch, rng, number)
 
     monkeypatch.setattr(PixelCNN, "loss", acting)
 
@@ -494,6 +494,9 @@ ENOUGH = {  # changes of the preset, and the nats per unit that it must reach th
     "charlstm": (["epochs=1", "epoch_steps=100", "width=64"], 3.1),
     "chargru": (["epochs=1", "epoch_steps=100", "width=64"], 3.1),
     "wavenet": (["epochs=1"], 5.2),
+    "gmm": ([], 98.0),
+    "gmm-2d": ([], 3.7),
+    "bayes": ([], 96.0),
 }
 
 
@@ -527,3 +530,76 @@ def test_classes_that_the_data_do_not_have_are_refused(classes, message):
         data = dataclasses.replace(data, labels=None)
     with pytest.raises(UsageError, match=message):
         IMAGES.check(GatedPixelCNNConfig(classes=classes), data)
+
+
+# ----------------------------------------------------------------- what a model may have besides
+
+
+def test_a_model_that_has_to_be_initialised_sees_the_first_batch_once(tmp_path, monkeypatch):
+    seen, first = [], []
+
+    def initialise(self, batch, rng):
+        seen.append(backend.to_numpy(batch))
+        self.first.bias[...] = rng.random(self.first.bias.shape).astype("float32")
+        first.append(backend.to_numpy(self.first.bias.data).copy())
+
+    monkeypatch.setattr(PixelCNN, "initialise", initialise, raising=False)
+    batches, loss = [], PixelCNN.loss
+
+    def watching(self, batch, rng, step):
+        batches.append(backend.to_numpy(batch))
+        return loss(self, batch, rng, step)
+
+    monkeypatch.setattr(PixelCNN, "loss", watching)
+    folder, _ = train(tmp_path / "a", "steps=2")
+    assert len(seen) == 1 and (seen[0] == batches[0]).all()
+    whole = folder.checkpoint.read_bytes()
+    resume(folder.path, "steps=4")
+    assert len(seen) == 1, "not when it goes on"
+    again, _ = train(tmp_path / "b", "steps=2")
+    assert again.checkpoint.read_bytes() == whole and (first[0] == first[1]).all()
+
+
+def test_a_model_with_an_update_of_its_own_is_trained_by_that(tmp_path, monkeypatch):
+    steps = []
+
+    def update(self, batch, rng):
+        steps.append(len(batch))
+        self.output.bias[...] = self.output.bias.data + 1
+        return {"nats": backend.asarray(float(len(steps)))}
+
+    monkeypatch.setattr(PixelCNN, "update", update, raising=False)
+    monkeypatch.setattr(PixelCNN, "loss", None)
+    folder, _ = train(tmp_path / "a", "steps=3", "batch_size=10", "average=0")
+    assert steps == [10, 10, 10] and lines(folder)[0]["train_nats"] == 2
+    bias = Run.open(folder.path).model().output.bias.data
+    assert (backend.to_numpy(bias) == 3).all()
+    steps.clear()
+    train(tmp_path / "b", "steps=3", "batch_size=10", "average=0.5")  # averaged like any other
+    bias = Run.open(tmp_path / "b").model().output.bias.data
+    numpy.testing.assert_allclose(backend.to_numpy(bias), (4 * 3 + 2 * 2 + 1) / 7, rtol=1e-6)
+
+
+def test_what_a_loss_reports_beside_nats_is_recorded_and_drawn_and_survives_a_stop(
+    tmp_path, monkeypatch
+):
+    loss = PixelCNN.loss
+
+    def telling(self, batch, rng, step):
+        nats, metrics = loss(self, batch, rng, step)
+        more = {"step": backend.asarray(float(step)), "state": backend.asarray([1.0, 2.0])}
+        return nats, {**metrics, **more}
+
+    monkeypatch.setattr(PixelCNN, "loss", telling)
+    folder, _ = train(tmp_path / "a", "epochs=2", "batch_size=1079", "epoch_steps=4")
+    assert [record.get("train_step") for record in lines(folder)] == [1.5, 5.5, None]
+    assert "train_state" not in lines(folder)[0]
+    assert "<!-- step -->" in folder.report.read_text()
+
+    at_step(7, monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT))
+    changes = ("epochs=2", "batch_size=1079", "epoch_steps=4")
+    with pytest.raises(Interrupted):
+        train(tmp_path / "b", *changes)
+    monkeypatch.setattr(PixelCNN, "loss", telling)
+    resume(tmp_path / "b")
+    assert lines(RunFolder(tmp_path / "b"))[1]["train_step"] == 5.5

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-import autograd.numpy as np
 from autograd import backend, no_grad
 from scratchgen import data as datasets
 from scratchgen import metrics
 from scratchgen.data import ImageData
 from scratchgen.data.images import PARTS
 from scratchgen.errors import RunError, UsageError
+from scratchgen.models.autoregressive.images import AutoregressiveModel
 from scratchgen.models.bounds import BoundedModel
-from scratchgen.training.media.medium import Figure, Medium, Request, classes_in_turn
+from scratchgen.training.media import codes
+from scratchgen.training.media.examples import Examples, batches_of
+from scratchgen.training.media.labels import given_labels, labels_to_learn
+from scratchgen.training.media.medium import (
+    Figure,
+    Medium,
+    Request,
+    check_classes,
+    check_show,
+    classes_in_turn,
+)
 from scratchgen.training.pictures import save_grid
 
 if TYPE_CHECKING:
@@ -33,7 +42,7 @@ class Images(Medium):
     unit = "image"
     bits = "bits per dimension"
     suffix = ".png"
-    takes = ("label", "given", "known")
+    takes = ("label", "given", "known", "show")
 
     def load(self, name: str, levels: int | None) -> ImageData:
         return datasets.load(name, levels)
@@ -48,13 +57,7 @@ class Images(Medium):
                 raise UsageError(
                     f"{name}={getattr(config, name)}: the images of {data.name} have {name} {value}"
                 )
-        classes = getattr(config, "classes", 0)
-        if classes and data.labels is None:
-            raise UsageError(f"classes={classes}: the images of {data.name} have no labels")
-        if classes and data.labels:
-            needed = 1 + max(int(labels.max()) for labels in data.labels.values())
-            if needed > classes:
-                raise UsageError(f"classes={classes}: {data.name} has {needed} classes")
+        check_classes(config, data, self.name)
 
     def dimensions(self, data: ImageData) -> int:
         return math.prod(data.shape)
@@ -96,87 +99,34 @@ class Images(Medium):
             "uniform": metrics.uniform_nats(data.shape, data.levels),
         }
 
+    def shows(self, model: Any) -> tuple[str, ...]:
+        return codes.shows(model)
+
+    def draws(self, model: Any) -> bool:
+        return hasattr(model, "sample")
+
     def draw(self, path: Path, run: Run, request: Request) -> None:
-        """A grid of images; or with ``given``, what completes halves of images, beside these."""
+        """A grid of images; with ``given``, what completes halves of images, beside these.
+
+        With ``show``, what the codes of images say instead: see :mod:`.codes`.
+        """
         if request.given and request.label is not None:
             raise UsageError("--label: images to complete have labels of their own; leave it out")
-        if request.given:
-            _completions(path, run, request, request.given)
+        model = run.model()
+        check_show(request.show, self.shows(model))
+        if request.show:
+            codes.draw(path, run, model, request.show, request.n)
+        elif not self.draws(model):
+            raise UsageError(
+                f"an autoencoder draws nothing; --show {' or '.join(self.shows(model))}"
+            )
+        elif request.given:
+            _completions(path, run, model, request, request.given)
         else:
-            _samples(path, run, request)
+            _samples(path, run, model, request)
 
 
 IMAGES = Images()
-
-
-class Examples:
-    """Independent examples, in a new random order every epoch."""
-
-    def __init__(self, images: Any, labels: Any, batch_size: int) -> None:
-        self.images = backend.asarray(images)
-        self.labels = None if labels is None else backend.asarray(labels)
-        self.batch_size = batch_size
-        self.batches = math.ceil(len(images) / batch_size)
-
-    def after(self, step: int, rng: Callable[[int], Any]) -> Iterator[tuple[Any, int]]:
-        while True:
-            epoch, first = divmod(step, self.batches)
-            order = np.argsort(rng(epoch).random(len(self.images)))
-            for i in range(first, self.batches):
-                rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-                images = self.images[rows]
-                batch = images if self.labels is None else (images, self.labels[rows])
-                yield batch, len(rows)
-            step = (epoch + 1) * self.batches
-
-    def keep(self, metrics: Mapping[str, Any]) -> None:
-        pass  # no batch depends on the one before
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def load_state(self, arrays: Mapping[str, Any]) -> None:
-        pass
-
-
-UNKNOWN = -1
-"""The label of an image whose class the model is not told."""
-
-
-def labels_to_learn(config: Any, data: ImageData) -> Any:
-    """The labels (N,) of the training part, for a model that learns from them; None for others.
-
-    A semi-supervised model (its configuration has ``labelled``) is told so many of them, as many of
-    each class as of any other or one fewer, and for the rest UNKNOWN.
-    """
-    if not getattr(config, "classes", 0):
-        return None
-    assert data.labels is not None  # Images.check has seen to it
-    labels = data.labels["train"].astype(int)
-    if not hasattr(config, "labelled"):
-        return labels
-    rank = numpy.zeros(len(labels), int)  # of an image among those of its class
-    for label in range(config.classes):
-        rank[labels == label] = numpy.arange((labels == label).sum())
-    told = numpy.argsort(rank, kind="stable")[: config.labelled]
-    known = numpy.full(len(labels), UNKNOWN)
-    known[told] = labels[told]
-    return known
-
-
-def given_labels(config: Any, data: ImageData, part: str) -> Any:
-    """The labels (N,) that a density of images is conditioned on; None if it is not."""
-    if not getattr(config, "classes", 0) or hasattr(config, "labelled"):
-        return None
-    assert data.labels is not None
-    return data.labels[part]
-
-
-def batches_of(*arrays: Any, size: int = 128) -> Iterator[list[Any]]:
-    """The arrays in pieces, on the device; None stays None."""
-    for start in range(0, len(arrays[0]), size):
-        part = slice(start, start + size)
-        yield [None if array is None else backend.asarray(array[part]) for array in arrays]
 
 
 def nats_each(
@@ -206,11 +156,11 @@ def nats_each(
 # -------------------------------------------------------------------------------------- pictures
 
 
-def _samples(path: Path, run: Run, request: Request) -> None:
+def _samples(path: Path, run: Run, model: Any, request: Request) -> None:
     """Those of a class-conditional model are of the class asked for, or of all of them in turn."""
     n = request.n or 64
     labels = classes_in_turn(getattr(run.config, "classes", 0), n, request.label)
-    images = run.model().sample(
+    images = model.sample(
         n,
         backend.default_rng(request.seed),
         context=None if labels is None else backend.asarray(labels),
@@ -219,20 +169,22 @@ def _samples(path: Path, run: Run, request: Request) -> None:
     save_grid(path, backend.to_numpy(images), run.config.levels)
 
 
-def _completions(path: Path, run: Run, request: Request, given: str) -> None:
+def _completions(path: Path, run: Run, model: Any, request: Request, given: str) -> None:
     """Images, what is known of them, and their completions, in three columns.
 
     ``given`` is a part of the run's own data, or other data of the same form, by name or path, of
     which the test part is taken. Raises UsageError if there are fewer, RunError if they have
     another form.
     """
+    if not isinstance(model, AutoregressiveModel):
+        raise UsageError("--given: only an autoregressive model completes images")
     n = request.n or 16
     images, labels = _given(run, given)
     if len(images) < n:
         raise UsageError(f"-n {n}: there are {len(images)} images in {given}")
     images = images[:n]
     known = known_half(request.known or "top", run.config.height, run.config.width)
-    completed = run.model().sample(
+    completed = model.sample(
         n,
         backend.default_rng(request.seed),
         given=backend.asarray(images),

@@ -6,14 +6,14 @@ of the model (:class:`scratchgen.training.presets.Preset`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy
 
-from scratchgen.errors import UsageError
+from scratchgen.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from scratchgen.training.run import Run
@@ -147,6 +147,10 @@ class Medium:
         """The share of that part whose class the model tells; None if it tells none."""
         return None
 
+    def draws(self, model: Any) -> bool:
+        """Whether there is something to draw from such a model."""
+        return True
+
     def shows(self, model: Any) -> tuple[str, ...]:
         """The names of pictures that there are of such a model, besides samples."""
         return ()
@@ -158,6 +162,30 @@ class Medium:
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """Write what is drawn to ``path``."""
         raise NotImplementedError
+
+
+def check_show(name: str | None, pictures: Sequence[str]) -> None:
+    """Raise UsageError if there is no such picture of a model, beside samples."""
+    if name is None or name in pictures:
+        return
+    if not pictures:
+        raise UsageError(f"--show {name}: of this model there are samples only")
+    raise unknown("picture of this model", name, pictures)
+
+
+def check_classes(config: Any, data: Any, name: str) -> None:
+    """Raise UsageError unless the labels of ``data``, images or points, are of the model's classes.
+
+    ``name``: what the data are of.
+    """
+    classes = getattr(config, "classes", 0)
+    if not classes:
+        return
+    if data.labels is None:
+        raise UsageError(f"classes={classes}: the {name} of {data.name} have no labels")
+    needed = 1 + max(int(labels.max()) for labels in data.labels.values())
+    if needed > classes:
+        raise UsageError(f"classes={classes}: {data.name} has {needed} classes")
 
 
 def classes_in_turn(classes: int, n: int, label: int | None) -> numpy.ndarray | None:

@@ -1,0 +1,156 @@
+"""Points: fed in a new random order every epoch, measured one by one, drawn as a scatter plot."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from autograd import backend, no_grad
+from scratchgen.data import points
+from scratchgen.data.points import PointData
+from scratchgen.errors import UsageError
+from scratchgen.training import plots
+from scratchgen.training.media.examples import Examples, batches_of
+from scratchgen.training.media.medium import (
+    Medium,
+    Request,
+    check_classes,
+    check_show,
+    classes_in_turn,
+)
+
+if TYPE_CHECKING:
+    from scratchgen.training.run import Run
+
+SHOWN = 2_000
+"""Points of a picture."""
+
+
+class Points(Medium):
+    name = "points"
+    unit = "point"
+    bits = "bits per dimension"
+    suffix = ".png"
+    takes = ("label", "show")
+
+    def load(self, name: str, levels: int | None) -> PointData:
+        if levels is not None:
+            raise UsageError(f"levels={levels}: points are real numbers")
+        return points.load(name)
+
+    def fields(self, data: PointData) -> dict[str, int]:
+        return {"dimensions": data.dimensions}
+
+    def check(self, config: Any, data: PointData) -> None:
+        if config.dimensions != data.dimensions:
+            raise UsageError(
+                f"dimensions={config.dimensions}: the points of {data.name} have {data.dimensions}"
+            )
+        check_classes(config, data, self.name)
+
+    def description(self, data: PointData) -> dict[str, Any]:
+        return {"low": data.train.min(0).tolist(), "high": data.train.max(0).tolist()}
+
+    def dimensions(self, data: PointData) -> int:
+        return data.dimensions
+
+    def feed(self, model: Any, data: PointData, batch_size: int) -> Examples:
+        return Examples(_as_of(model, data.train), _labels(model, data, "train"), batch_size)
+
+    def nats(
+        self,
+        model: Any,
+        data: PointData,
+        part: str,
+        quick: bool = False,
+        samples: int | None = None,
+    ) -> tuple[numpy.ndarray, int]:
+        x, labels, found = _as_of(model, data.part(part)), _labels(model, data, part), []
+        with no_grad():
+            for piece, context in batches_of(x, labels, size=1_000):
+                log_prob = backend.to_numpy(model.log_prob(piece, context))
+                found.append(-log_prob.astype("float64"))
+        return numpy.concatenate(found), len(x)
+
+    def references(self, data: PointData) -> dict[str, float]:
+        truth = {} if data.entropy is None else {"the density itself": data.entropy}
+        return {**truth, "one Gaussian": _gaussian_nats(data.train, data.test)}
+
+    def shows(self, model: Any) -> tuple[str, ...]:
+        if model.config.dimensions != 2 or model.config.classes:
+            return ()
+        return ("density", "layers") if hasattr(model, "transform") else ("density",)
+
+    def draw(self, path: Path, run: Run, request: Request) -> None:
+        """A scatter plot of samples; or the density, or the samples on their way through layers."""
+        model, (low, high) = run.model(), _square(run)
+        check_show(request.show, self.shows(model))
+        if request.show == "density":
+            plots.density(path, lambda x: self._density(model, x), low, high)
+        elif request.show == "layers":
+            plots.transport(path, _on_their_way(model, request), low, high)
+        else:
+            plots.scatter(path, *_samples(run, model, request), low, high)
+
+    @staticmethod
+    def _density(model: Any, x: numpy.ndarray) -> numpy.ndarray:
+        """p(x) of host arrays (N, D)."""
+        with no_grad():
+            found = [model.log_prob(part) for (part,) in batches_of(_as_of(model, x), size=5_000)]
+        return numpy.exp(numpy.concatenate([backend.to_numpy(log_p) for log_p in found]))
+
+
+POINTS = Points()
+
+
+def _as_of(model: Any, x: numpy.ndarray) -> numpy.ndarray:
+    """In the type of the model's parameters."""
+    return x.astype(next(iter(model.parameters().values())).dtype)
+
+
+def _labels(model: Any, data: PointData, part: str) -> Any:
+    if not getattr(model.config, "classes", 0):
+        return None
+    assert data.labels is not None  # Points.check has seen to it
+    return data.labels[part]
+
+
+def _gaussian_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
+    """Mean −ln N(x; µ, Σ) of ``test`` with the mean and the covariance of ``train``."""
+    centred = test - train.mean(0)
+    covariance = numpy.atleast_2d(numpy.cov(train.T, bias=True))
+    squares = (centred * numpy.linalg.solve(covariance, centred.T).T).sum(1)
+    _, log_det = numpy.linalg.slogdet(covariance)
+    return float(0.5 * (squares.mean() + log_det + train.shape[1] * math.log(2 * math.pi)))
+
+
+def _square(run: Run) -> tuple[float, float]:
+    """The range of the pictures' axes: that of the training points, and a little more."""
+    about = run.description["medium"]
+    low, high = min(about["low"]), max(about["high"])
+    margin = 0.1 * (high - low)
+    return low - margin, high + margin
+
+
+def _samples(run: Run, model: Any, request: Request) -> tuple[numpy.ndarray, Any]:
+    """Points, and their labels if the model is conditioned on these."""
+    n = request.n or SHOWN
+    labels = classes_in_turn(getattr(run.config, "classes", 0), n, request.label)
+    context = None if labels is None else backend.asarray(labels)
+    x = model.sample(
+        n,
+        backend.default_rng(request.seed),
+        context=context,
+        temperature=request.temperature,
+    )
+    return backend.to_numpy(x), labels
+
+
+def _on_their_way(model: Any, request: Request) -> list[numpy.ndarray]:
+    """Samples before the first transform, and after each, from noise to data."""
+    with no_grad():
+        stages = model.transported(request.n or SHOWN, backend.default_rng(request.seed))
+    return [backend.to_numpy(x) for x in stages]
