@@ -10,7 +10,7 @@ grad(np.tanh)(0.5)              # derivatives of functions
 
 from autograd import backend
 from autograd import numpy as numpy  # gives Tensor its operators
-from autograd.core import Tensor, no_grad
+from autograd.core import Tensor, constant, no_grad
 from autograd.functional import (
     checkpoint,
     egrad,
@@ -35,6 +35,7 @@ __all__ = [
     "Tensor",
     "backend",
     "checkpoint",
+    "constant",
     "egrad",
     "elementwise_grad",
     "grad",

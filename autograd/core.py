@@ -312,7 +312,7 @@ def primitive(function: Callable) -> Callable:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if rules.constants:
-            args = tuple([_plain(a) if i in rules.constants else a for i, a in enumerate(args)])
+            args = tuple([constant(a) if i in rules.constants else a for i, a in enumerate(args)])
         values: Any = args
         tracked: list[int] = []
         for i, arg in enumerate(args):
@@ -409,7 +409,8 @@ def _refuse_complex(name: str, dtype: Any) -> None:
         raise TypeError(f"{name}: the result is {dtype}, and gradients are of real numbers only")
 
 
-def _plain(x: Any) -> Any:
+def constant(x: Any) -> Any:
+    """The value of x as a plain array, with no history: x itself if it is no Tensor."""
     return x.data if isinstance(x, Tensor) else x
 
 

@@ -11,6 +11,7 @@ from autograd.nn.activations import (
     softplus,
 )
 from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_grad
+from autograd.nn.dense import dense
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.gated import gated
@@ -31,6 +32,7 @@ __all__ = [
     "conv_input_grad",
     "conv_transpose",
     "conv_weight_grad",
+    "dense",
     "depth_to_space",
     "dropout",
     "elu",

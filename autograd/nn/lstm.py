@@ -19,7 +19,7 @@ import numpy
 from autograd import backend
 from autograd import numpy as np
 from autograd.backend import xp
-from autograd.core import Tensor, defvjp_argnums, is_recording, primitive
+from autograd.core import Tensor, constant, defvjp_argnums, is_recording, primitive
 from autograd.functional import make_vjp
 from autograd.nn.activations import sigmoid
 from autograd.table import Call, Draw, call, composite
@@ -150,13 +150,13 @@ def _cell_rule(argnums, _, args, kwargs):
             return _by_definition(lstm_cell_definition, argnums, args[:-1], gradients)
         dh, dc = gradients[0], gradients[1].copy()
         dz = xp.empty_like(z)
-        _step_back(_by_gate(z), _plain(c), c_new, dh, dc, _by_gate(dz), xp.empty_like(c_new))
+        _step_back(_by_gate(z), constant(c), c_new, dh, dc, _by_gate(dz), xp.empty_like(c_new))
         products = {
-            0: lambda: dz @ _plain(w_x).T,
-            1: lambda: dz @ _plain(w_h).T,
+            0: lambda: dz @ constant(w_x).T,
+            1: lambda: dz @ constant(w_h).T,
             2: lambda: dc,
-            3: lambda: _plain(x).T @ dz,
-            4: lambda: _plain(h).T @ dz,
+            3: lambda: constant(x).T @ dz,
+            4: lambda: constant(h).T @ dz,
             5: lambda: dz.sum(axis=0),
         }
         return [products[i]() for i in argnums]
@@ -171,10 +171,6 @@ def _by_gate(z: Any) -> Any:
     """(N, 4H) → (4, N, H), a view."""
     n, width = z.shape
     return z.reshape(n, 4, width // 4).transpose(1, 0, 2)
-
-
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x
 
 
 def _step(z: Any, c_before: Any, c: Any, h: Any, scratch: Any) -> None:
@@ -331,7 +327,7 @@ def _sequence_rule(argnums, outputs, args, kwargs):
     def vjp(gradients):
         if is_recording():
             return _by_definition(lstm_definition, argnums, args[:-1], gradients)
-        x, h0, _, w_x, w_h, _ = map(_plain, args[:-1])
+        x, h0, _, w_x, w_h, _ = map(constant, args[:-1])
         dz, dh0, dc0 = _backward(gradients, gates, cells, w_h)  # dz (4H, T, N)
         rows = dz.reshape(dz.shape[0], -1)  # (4H, T N)
         found = {1: dh0, 2: dc0}

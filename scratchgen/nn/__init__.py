@@ -2,6 +2,7 @@
 
 from scratchgen.nn.causal import CausalConv
 from scratchgen.nn.conv import Conv
+from scratchgen.nn.convnet import ConvNet
 from scratchgen.nn.dense import Dense
 from scratchgen.nn.embedding import Embedding
 from scratchgen.nn.gru import GRU
@@ -28,6 +29,7 @@ __all__ = [
     "MLP",
     "CausalConv",
     "Conv",
+    "ConvNet",
     "Dense",
     "Embedding",
     "GroupNorm",

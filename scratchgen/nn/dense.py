@@ -7,6 +7,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
+from autograd.nn import dense
 from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
 
@@ -19,4 +20,4 @@ class Dense(Module):
         self.bias = Tensor(np.zeros(outputs, "float32"))
 
     def __call__(self, x: Any) -> Any:
-        return np.matmul(x, self.weight) + self.bias
+        return dense(x, self.weight, self.bias)

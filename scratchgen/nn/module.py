@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from autograd import Tensor, backend
+from autograd import Tensor, backend, constant
 
 
 class Module:
@@ -32,7 +32,8 @@ class Module:
 
     def values(self) -> dict[str, Any]:
         """Copies of all parameters and buffers, as host (NumPy) arrays by path."""
-        return {path: backend.to_numpy(_plain(x)).copy() for path, x in self._everything().items()}
+        found = self._everything().items()
+        return {path: backend.to_numpy(constant(x)).copy() for path, x in found}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Set all of these, in place, to arrays by path. Raises ValueError if they do not fit."""
@@ -69,7 +70,3 @@ class Module:
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
                         yield from item._places(f"{prefix}{name}.{i}.")
-
-
-def _plain(x: Any) -> Any:
-    return x.data if isinstance(x, Tensor) else x

@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, no_grad
+from autograd import constant, no_grad
 from autograd.nn import dropout
 from scratchgen.config import require
 from scratchgen.distributions import categorical
@@ -142,7 +142,7 @@ class CharacterModel(Module):
         previous, targets, state = batch
         logits, state = self.read(previous, state, rng)
         nats = -np.mean(categorical.log_prob(logits, targets))
-        return nats, {"nats": _constant(nats), "state": [_constant(x) for x in state]}
+        return nats, {"nats": constant(nats), "state": [constant(x) for x in state]}
 
     def log_prob(self, x: Any, context: Any = None, *, rng: Any = None) -> Any:
         """ln p(x) in nats per text, for whole texts x (N, T) of codes: (N,).
@@ -217,8 +217,3 @@ def _last(items: Iterator[Any]) -> Any:
     for item in items:  # noqa: B007
         pass
     return item
-
-
-def _constant(x: Any) -> Any:
-    """Without history: a Tensor's array, and what is computed within ``no_grad`` as it is."""
-    return x.detach() if isinstance(x, Tensor) else x
