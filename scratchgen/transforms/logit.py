@@ -1,25 +1,47 @@
-"""The logit of numbers from 0 to 1. (A draft; to be written.)"""
+"""The logit of numbers from 0 to 1.
+
+G. Papamakarios, T. Pavlakou and I. Murray (2017), "Masked autoregressive flow for density
+estimation"; after L. Dinh, J. Sohl-Dickstein and S. Bengio (2017), "Density estimation using Real
+NVP", §4.1, where there is a margin on one side only.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import autograd.numpy as np
+from autograd import backend
 from autograd.nn import sigmoid, softplus
 from scratchgen.transforms.transform import Transform, per_example
 
 
 class Logit(Transform):
-    """z = logit(α + (1 − 2α) x)."""
+    """z = ln p − ln q with p = α + (1 − 2α) x and q = 1 − p, for x from 0 to 1, these included.
+
+        ln dz/dx = ln (1 − 2α) − ln p − ln q
+
+    The margin α keeps both finite: z goes from ln (α / (1 − α)) to minus that. The inverse takes
+    any z; what is outside of that range comes from beyond 0 and 1.
+    """
 
     def __init__(self, alpha: float = 0.05) -> None:
+        if not 0 < alpha < 0.5:
+            raise ValueError(f"Logit: alpha={alpha}; it must be above 0 and below 0.5")
         self.alpha = alpha
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
-        p = self.alpha + (1 - 2 * self.alpha) * x
-        z = np.log(p) - np.log1p(-p)
-        return z, per_example(softplus(z) + softplus(-z) + np.log(1 - 2 * self.alpha))
+        """Raises ValueError for x outside of [0, 1]: on the CPU only; a GPU would be waited for."""
+        if backend.current() == "numpy" and x.size:
+            low, high = backend.to_numpy(np.min(x)), backend.to_numpy(np.max(x))
+            if not 0 <= low <= high <= 1:  # not a number either
+                raise ValueError(f"Logit: numbers from {low:g} to {high:g}, expected from 0 to 1")
+        scale = 1 - 2 * self.alpha
+        log_p = np.log(self.alpha + scale * x)
+        log_q = np.log(self.alpha + scale * (1 - x))  # 1 − p has lost digits where p is near 1
+        return log_p - log_q, per_example(math.log(scale) - log_p - log_q)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
-        x = (sigmoid(z) - self.alpha) / (1 - 2 * self.alpha)
-        return x, -self.forward(x)[1]
+        scale = 1 - 2 * self.alpha
+        minus_log_pq = softplus(-z) + softplus(z)  # p = σ(z), q = σ(−z)
+        return (sigmoid(z) - self.alpha) / scale, -per_example(math.log(scale) + minus_log_pq)
