@@ -22,6 +22,9 @@ eq. 4, for uniform q; J. Ho et al. (2019), "Flow++", eqs. 11 and 12, for any. So
 likelihood of images, as a variational autoencoder does, and k draws of u bound it more tightly.
 The network sees y = (x + u) / levels in [0, 1), which has a density levels^d times as large as
 x + u: hence the *offset* d ln levels in ln P(x), by which figures for y and for x differ.
+
+A flow may put some of its mass a little beyond [0, 1)^d, by the margin of the logit. That is no
+image's, and Σ_x P(x) is what is left: less than 1. Samples from there get the nearest levels.
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ class Noise:
 
     def log_prob(self, z: Any) -> Any:
         """ln p_Z(z) in nats: (N, …) → (N,)."""
-        return per_example(self.of.log_prob(0.0, 0.0, z))
+        zero = np.zeros((), z.dtype)  # e^0.0 would be float64, and so would all that follows
+        return per_example(self.of.log_prob(zero, zero, z))
 
     def sample(self, shape: tuple[int, ...], rng: Any, dtype: Any, temperature: float = 1.0) -> Any:
         """z of that shape. ``temperature`` multiplies it: below 1 it stays nearer to its mode."""
@@ -122,6 +126,15 @@ class PointFlow(Module):
         with no_grad():
             self.transform.initialise(x, self._context(context, len(x)))
 
+    def transported(self, n: int, rng: Any) -> list[Any]:
+        """``n`` points (n, D) as noise, and after the inverse of each transform, up to data."""
+        whole = self.transform
+        layers = whole.transforms if isinstance(whole, Compose) else [whole]
+        stages = [self.noise.sample((n, self.config.dimensions), rng, self._dtype)]
+        for layer in reversed(layers):
+            stages.append(layer.inverse(stages[-1])[0])
+        return stages
+
     def sample(self, n: int, rng: Any, context: Any = None, temperature: float = 1.0) -> Any:
         """``n`` points (n, D). ``temperature`` multiplies the noise that they are made of."""
         with no_grad():
@@ -160,6 +173,8 @@ class ImageFlow(BoundedModel):
     """P(x), or P(x | label), of images of integer levels, bounded by a flow of continuous ones."""
 
     importance_samples: ClassVar[int] = 16
+    pictures: ClassVar[tuple[str, ...]] = ("interpolations",)
+    """That can be made of its codes, besides samples."""
 
     def __init__(
         self, config: ImageFlowConfig, transform: Transform, rng: Any, noise: Noise | None = None
@@ -203,15 +218,14 @@ class ImageFlow(BoundedModel):
             y, _ = self.dequantize.forward(x, vectors, rng)
             self.transform.initialise(y, vectors)
 
-    def encode(self, x: Any, rng: Any, context: Any = None) -> Any:
-        """The noise z (N, d) that images, made continuous with ``rng``, come from."""
-        vectors = self._context(context, len(x))
+    def mean_code(self, x: Any, context: Any = None) -> Any:
+        """The noise z (N, d) that images come from, each number in the middle of its level."""
+        y = ((x + 0.5) / self.config.levels).astype(self._dtype)
         with no_grad():
-            y, _ = self.dequantize.forward(x, vectors, rng)
-            return self.transform.forward(y, vectors)[0]
+            return self.transform.forward(y, self._context(context, len(x)))[0]
 
-    def decode(self, z: Any, context: Any = None) -> Any:
-        """The images (N, H, W, colours) that noise z becomes."""
+    def mean(self, z: Any, context: Any = None) -> Any:
+        """The images (N, H, W, colours) that noise z becomes; there is only one for each."""
         with no_grad():
             y, _ = self.transform.inverse(z, self._context(context, len(z)))
             return self.dequantize.inverse(y)[0]
@@ -219,4 +233,4 @@ class ImageFlow(BoundedModel):
     def sample(self, n: int, rng: Any, context: Any = None, temperature: float = 1.0) -> Any:
         """``n`` images (n, H, W, colours). ``temperature`` multiplies the noise they come from."""
         shape = (n, self.config.dimensions)
-        return self.decode(self.noise.sample(shape, rng, self._dtype, temperature), context)
+        return self.mean(self.noise.sample(shape, rng, self._dtype, temperature), context)
