@@ -17,7 +17,8 @@ def randomised(model, seed=0, spread=0.7):
     """The model in float64 with random weights in every layer."""
     model.astype("float64")
     rng = numpy.random.default_rng(seed)
-    model.load({k: spread * rng.standard_normal(x.shape) for k, x in model.parameters().items()})
+    for x in model.parameters().values():
+        x[...] = backend.asarray(spread * rng.standard_normal(x.shape))
     return model
 
 

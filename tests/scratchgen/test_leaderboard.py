@@ -61,7 +61,7 @@ def test_the_table_is_written_as_markdown_chart_and_json_with_the_best_first(tmp
     first = text.splitlines()[2:5]
     nats = [float(line.split("|")[2].split("±")[0]) for line in first]
     assert nats == sorted(nats) and len(nats) == 3
-    assert imread(chart).shape[:2] == (400, 1000)
+    assert imread(chart).shape[:2] == (225, 1000)
     assert len(json.loads(record.read_text())) == len(found)
 
 

@@ -19,27 +19,23 @@ it is faded in (C. K. Sønderby et al. 2016, "Ladder variational autoencoders", 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import autograd.numpy as np
-from autograd import no_grad
+from autograd import constant, no_grad
 from scratchgen.config import require
 from scratchgen.models.bounds import BoundedModel
-from scratchgen.models.images import ImageConfig
 from scratchgen.models.labels import labels_as_vectors
+from scratchgen.models.latent.networks import NetworkConfig
 from scratchgen.models.latent.observation import observation_of
 
 # -------------------------------------------------------------------------------- configuration
 
 
 @dataclass(frozen=True)
-class LatentConfig(ImageConfig):
+class LatentConfig(NetworkConfig):
     """What models with latent variables have in common; each adds fields of its own."""
 
-    latents: int = 16
-    """Numbers of z."""
-    classes: int = 0
-    """Of the images, that everything is conditioned on; 0 for none."""
     output: str = "categorical"
     """p of a value given z: categorical (Bernoulli with two levels), or gaussian."""
     beta: float = 1.0
@@ -51,18 +47,11 @@ class LatentConfig(ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, self.latents >= 1, "latents", "at least 1")
-        require(self, self.classes >= 0, "classes", "at least 1, or 0 for none")
         kinds = ("categorical", "gaussian")
         require(self, self.output in kinds, "output", " or ".join(kinds))
         require(self, self.beta >= 0, "beta", "at least 0")
         require(self, self.free_bits >= 0, "free_bits", "at least 0")
         require(self, self.kl_warmup >= 0, "kl_warmup", "at least 1, or 0 for none")
-
-    @property
-    def dimensions(self) -> int:
-        """Numbers of an image."""
-        return self.height * self.width * self.colours
 
 
 # ---------------------------------------------------------------------------------------- model
@@ -91,6 +80,9 @@ class LatentModel(BoundedModel):
     and ``mean_code``.
     """
 
+    pictures: ClassVar[tuple[str, ...]] = ("reconstructions", "interpolations", "traversals")
+    """That can be made of its codes, besides samples."""
+
     def __init__(self, config: LatentConfig) -> None:
         self.config = config
         self.observation = observation_of(config)
@@ -114,7 +106,7 @@ class LatentModel(BoundedModel):
         raise NotImplementedError
 
     def mean_code(self, x: Any, context: Any = None) -> Any:
-        """The mean of q(z | x): (N, latents)."""
+        """The mean of q(z | x), or what stands for it: (N, latents)."""
         raise NotImplementedError
 
     # --------------------------------------------------------------------------------- training
@@ -126,12 +118,18 @@ class LatentModel(BoundedModel):
         """
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         elbo = self.elbo(x, rng, context, training=True)
+        return self.weighed(elbo, step), self.metrics(elbo)
+
+    def weighed(self, elbo: Elbo, step: Any) -> Any:
+        """Minus the mean of the bound over the batch, with the divergence weighted."""
         parts = np.mean(elbo.parts, axis=0)
         if self.config.free_bits:
             parts = np.maximum(parts, self.config.free_bits)
-        loss = self.kl_weight(step) * np.sum(parts) - np.mean(elbo.reconstruction)
-        metrics = {"nats": -np.mean(elbo.bound), "kl": np.mean(elbo.kl)}
-        return loss, {name: value.detach() for name, value in metrics.items()}
+        return self.kl_weight(step) * np.sum(parts) - np.mean(elbo.reconstruction)
+
+    def metrics(self, elbo: Elbo) -> dict[str, Any]:
+        """What is reported of a batch, in nats per image."""
+        return {"nats": np.mean(-constant(elbo.bound)), "kl": np.mean(constant(elbo.kl))}
 
     def kl_weight(self, step: Any) -> float:
         """β, and less during the warm-up."""

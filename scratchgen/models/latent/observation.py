@@ -1,6 +1,7 @@
-"""The distribution of an image given the decoder's output.
+"""The distribution of an image given the decoder's output: Bernoulli, categorical, or Gaussian.
 
-Each kind says how many numbers the decoder has to put out, and what they mean.
+Each kind says how many ``numbers`` the decoder has to put out, and what they mean: they are its
+parameters, for all values of an image in a row.
 """
 
 from __future__ import annotations
@@ -10,50 +11,88 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd.nn import sigmoid, softmax
-from scratchgen.distributions import normal
-from scratchgen.models.images import ImageConfig, log_prob_of, logits_of, sample_of
+from scratchgen.distributions import bernoulli, categorical, normal
+from scratchgen.models.images import ImageConfig
 
 
-class Categorical:
-    """Every value by itself: a logit for each level, or with two levels one for level 1."""
+class Observation:
+    """p(x | z) of images x (N, H, W, colours) of integer levels."""
+
+    numbers: int
+    """Parameters of one image."""
 
     def __init__(self, config: ImageConfig) -> None:
         self.levels = config.levels
-        self.shape = (config.height, config.width, config.colours, logits_of(config.levels))
-        self.numbers = math.prod(self.shape)
+        self.shape = config.height, config.width, config.colours
 
     def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
-        """ln p(x | z) in nats: parameters (…, N, numbers), x (N, H, W, colours) → (…, N)."""
-        lead = parameters.shape[:-1]
-        logits = parameters.reshape(*lead, *self.shape)
-        return np.sum(log_prob_of(logits, np.broadcast_to(x, logits.shape[:-1])), axis=(-3, -2, -1))
+        """ln p(x | z) in nats: parameters (…, N, numbers), x (N, H, W, colours) → (…, N).
+
+        ``rng``: a generator, for a kind that makes the levels continuous by noise.
+        """
+        raise NotImplementedError
 
     def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
         """Images (N, H, W, colours) of integer levels, for parameters (N, numbers)."""
-        return sample_of(parameters.reshape(-1, *self.shape), rng, temperature)
+        raise NotImplementedError
 
     def mean(self, parameters: Any) -> Any:
         """E x, of real numbers from 0 to levels − 1: (N, H, W, colours)."""
-        logits = parameters.reshape(-1, *self.shape)
-        if self.levels == 2:
-            return sigmoid(logits[..., 0])
+        raise NotImplementedError
+
+
+class Bernoulli(Observation):
+    """Of binary images: the logit of level 1 for each value."""
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__(config)
+        self.numbers = math.prod(self.shape)
+
+    def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
+        return np.sum(bernoulli.log_prob(parameters, x.reshape(len(x), -1)), axis=-1)
+
+    def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
+        x = bernoulli.sample(parameters, rng, temperature=temperature)
+        return x.reshape(-1, *self.shape)
+
+    def mean(self, parameters: Any) -> Any:
+        return sigmoid(parameters).reshape(-1, *self.shape)
+
+
+class Categorical(Observation):
+    """A logit for each level of each value."""
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__(config)
+        self.numbers = math.prod(self.shape) * self.levels
+
+    def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
+        logits = parameters.reshape(*parameters.shape[:-1], -1, self.levels)
+        x = np.broadcast_to(x.reshape(len(x), -1), logits.shape[:-1])
+        return np.sum(categorical.log_prob(logits, x), axis=-1)
+
+    def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
+        logits = parameters.reshape(-1, *self.shape, self.levels)
+        return categorical.sample(logits, rng, temperature=temperature)
+
+    def mean(self, parameters: Any) -> Any:
+        logits = parameters.reshape(-1, *self.shape, self.levels)
         return np.sum(softmax(logits) * np.arange(self.levels), axis=-1)
 
 
-class Gaussian:
+class Gaussian(Observation):
     """Of images made continuous by uniform noise, y = (x + u) / levels: N(µ, σ²) of each value.
 
-    ln ∫ N((x + u) / levels; µ, σ²) du is bounded from below by its value for one u, less
-    d ln levels: see :mod:`scratchgen.models.flows.flow` for dequantisation.
+    The parameters are µ and ln σ of one value after the other. ln ∫ N((x + u) / levels; µ, σ²) du
+    is bounded from below by its value for one u, less ln levels for each number: see
+    :mod:`scratchgen.models.flows.flow` for dequantisation.
     """
 
     def __init__(self, config: ImageConfig) -> None:
-        self.levels = config.levels
-        self.shape = (config.height, config.width, config.colours)
+        super().__init__(config)
         self.numbers = 2 * math.prod(self.shape)
 
     def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
-        """ln p(x | z) in nats from one u: parameters (…, N, numbers), x (N, …) → (…, N)."""
         mean, log_std = self._split(parameters)
         u = rng.random(mean.shape)
         y = ((x + u) / self.levels).astype(mean.dtype)
@@ -61,13 +100,12 @@ class Gaussian:
         return np.sum(each, axis=(-3, -2, -1))
 
     def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
-        """Images (N, H, W, colours): of what is drawn the level that it rounds down to."""
+        """The level that what is drawn rounds down to. ``temperature`` multiplies σ."""
         mean, log_std = self._split(parameters)
         y = mean + temperature * (normal.sample(mean, log_std, rng) - mean)
         return np.clip(np.floor(y * self.levels), 0, self.levels - 1).astype(int)
 
     def mean(self, parameters: Any) -> Any:
-        """E x, of real numbers from 0 to levels − 1: (N, H, W, colours)."""
         mean, _ = self._split(parameters)
         return np.clip(mean * self.levels - 0.5, 0, self.levels - 1)
 
@@ -76,6 +114,8 @@ class Gaussian:
         return pair[..., 0], pair[..., 1]
 
 
-def observation_of(config: Any) -> Categorical | Gaussian:
-    """The one that ``config.output`` names."""
-    return Gaussian(config) if config.output == "gaussian" else Categorical(config)
+def observation_of(config: Any) -> Observation:
+    """The one that ``config.output`` names; categorical with two levels is Bernoulli."""
+    if config.output == "gaussian":
+        return Gaussian(config)
+    return Bernoulli(config) if config.levels == 2 else Categorical(config)
