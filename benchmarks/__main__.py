@@ -25,6 +25,9 @@ COMMANDS = {
     "training": "a training step of the PixelCNN: forward, backward, Adam",
     "wavenet": "a training step of the WaveNet",
     "characters": "a training step of the character models",
+    "vae": "a training step of the VAE 784-400-20",
+    "vae-learning": "what it learns of Fashion-MNIST, beside PyTorch (minutes)",
+    "flows": "a training step of Real NVP in the plane",
     "learning": "what the character LSTM learns, beside PyTorch (minutes)",
     "sampling": "cached against naive sampling of the PixelCNN and the gated one (no PyTorch)",
     "batches": "the same over the size of the batch (no PyTorch)",
@@ -36,7 +39,7 @@ COLUMNS = ("ours, ms", "peer, ms", "ratio", "quartiles")
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     keep_freed_memory()  # for the peer as for us
-    module = importlib.import_module(f"benchmarks.{options.command}")
+    module = importlib.import_module(f"benchmarks.{options.command.replace('-', '_')}")
     console = Console(stderr=True)
     rows = []
     with console.status("timing …") as status:
@@ -54,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    listing = "\n".join(f"  {name:10} {what}" for name, what in COMMANDS.items())
+    listing = "\n".join(f"  {name:12} {what}" for name, what in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=f"Timings against PyTorch eager, in turns in one process.\n\n{listing}",

@@ -1,7 +1,7 @@
 """Pictures of what a model's codes stand for: of each image a vector z, and of each z an image.
 
-Models with latent variables and flows have ``mean_code(x, context) -> z (N, d)`` and ``mean(z,
-context) -> images``; models of the first kind also ``reconstruct(x, context) -> images``.
+A model says which it has, ``pictures``. For these it needs ``mean_code(x, context) -> z (N, d)``
+and ``mean(z, context) -> images``, and for reconstructions ``reconstruct(x, context) -> images``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,9 @@ SIDE = 15
 
 def shows(model: Any) -> tuple[str, ...]:
     """The pictures that there are of such a model."""
-    if not hasattr(model, "mean_code"):
-        return ()
-    if not hasattr(model, "reconstruct"):
-        return ("interpolations",)
-    names = ("reconstructions", "interpolations", "traversals")
-    return (*names, "plane") if model.config.latents == 2 else names
+    names: tuple[str, ...] = getattr(model, "pictures", ())
+    in_a_plane = "traversals" in names and model.config.latents == 2
+    return (*names, "plane") if in_a_plane else names
 
 
 def draw(path: Path, run: Run, model: Any, name: str, n: int | None) -> None:

@@ -15,8 +15,8 @@ UNKNOWN = -1
 def labels_to_learn(config: Any, data: ImageData) -> Any:
     """The labels (N,) of the training part, for a model that learns from them; None for others.
 
-    A semi-supervised model (its configuration has ``labelled``) is told so many of them, as many of
-    each class as of any other or one fewer, and for the rest UNKNOWN.
+    A model that finds labels itself (its configuration has ``labelled``) is told so many of them,
+    0 for all, as many of each class as of any other or one fewer, and for the rest UNKNOWN.
     """
     if not getattr(config, "classes", 0):
         return None
@@ -27,7 +27,7 @@ def labels_to_learn(config: Any, data: ImageData) -> Any:
     rank = numpy.zeros(len(labels), int)  # of an image among those of its class
     for label in range(config.classes):
         rank[labels == label] = numpy.arange((labels == label).sum())
-    told = numpy.argsort(rank, kind="stable")[: config.labelled]
+    told = numpy.argsort(rank, kind="stable")[: config.labelled or None]
     known = numpy.full(len(labels), UNKNOWN)
     known[told] = labels[told]
     return known
