@@ -62,7 +62,7 @@ def test_an_interpolation_begins_and_ends_with_what_the_two_codes_stand_for(
     run = train(tmp_path / "a", name, *changes)
     IMAGES.draw(tmp_path / "b.png", run, Request(n=1, show="interpolations"))
     model, x = run.model(), backend.asarray(run.data().test)
-    (first,), (second,) = codes._pairs(None, len(x), 1)
+    (first,), (second,) = codes.pairs(None, len(x), 1)
     ends = backend.to_numpy(model.mean(model.mean_code(x[[first, second]])))
     found = numpy.rint(imread(tmp_path / "b.png")[..., :3] * 255)
     row = grid(numpy.concatenate([ends[:1], *[ends[:1]] * (codes.STEPS - 2), ends[1:]]), 17, 10)
@@ -75,7 +75,7 @@ def test_an_interpolation_begins_and_ends_with_what_the_two_codes_stand_for(
 
 def test_the_pictures_of_a_class_conditional_model_keep_to_a_class(tmp_path):
     labels = numpy.array([0, 1, 1, 0, 2, 1])
-    first, second = codes._pairs(backend.asarray(labels), 6, 3)
+    first, second = codes.pairs(labels, 6, 3)
     assert (labels[first] == labels[second]).all() and (first != second).all()
     assert sorted(labels[first]) == [0, 1], "of class 2 there is only one image"
     run = train(tmp_path / "a", "cvae", "hidden=8", "latents=2")

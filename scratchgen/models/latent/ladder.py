@@ -199,8 +199,8 @@ class LadderVAE(LatentModel):
 
     def metrics(self, elbo: Elbo) -> dict[str, Any]:
         """KL_1 and KL_2 too."""
-        kl_1, kl_2 = np.mean(constant(elbo.parts), axis=0)
-        return {**super().metrics(elbo), "kl_1": kl_1, "kl_2": kl_2}
+        parts = np.mean(constant(elbo.parts), axis=0)
+        return {**super().metrics(elbo), "kl_1": parts[0], "kl_2": parts[1]}
 
     # -------------------------------------------------------------------------------- generation
 

@@ -15,7 +15,6 @@ import scipy.special
 from matplotlib.figure import Figure
 
 from autograd import backend
-from scratchgen.training.media.labels import given_labels
 from scratchgen.training.pictures import grid, save_grid
 from scratchgen.training.plots import save
 
@@ -38,99 +37,109 @@ def shows(model: Any) -> tuple[str, ...]:
 
 def draw(path: Path, run: Run, model: Any, name: str, n: int | None) -> None:
     """The picture of that name, of images of the test part."""
-    _PICTURES[name](path, run, model, n)
+    _PICTURES[name](path, Coded(run, model), n)
 
 
-def _reconstructions(path: Path, run: Run, model: Any, n: int | None) -> None:
+class Coded:
+    """A model, and the images of the test part, to and from codes, all in the host's memory."""
+
+    def __init__(self, run: Run, model: Any) -> None:
+        data = run.data()
+        self.model, self.x, self.levels = model, data.test, data.levels
+        self.shown = None if data.labels is None else data.labels["test"]
+        """The class of each, if it is known."""
+        self.labels = self.shown if getattr(run.config, "classes", 0) else None
+        """What the model is told of it."""
+
+    def labels_of(self, which: Any) -> Any:
+        """The labels of some of the images, on the device; None for a model without classes."""
+        return None if self.labels is None else backend.asarray(self.labels[which])
+
+    def codes(self, which: Any) -> numpy.ndarray:
+        """The codes (n, d) of some of the images."""
+        x = backend.asarray(self.x[which])
+        return backend.to_numpy(self.model.mean_code(x, self.labels_of(which)))
+
+    def images(self, z: numpy.ndarray, of: numpy.ndarray) -> numpy.ndarray:
+        """What codes z (rows, n, d) stand for, each row with the label of an image: (rows · n, …).
+
+        ``of``: the numbers of these images, (rows,).
+        """
+        rows, n, d = z.shape
+        labels = self.labels_of(of.repeat(n))
+        return backend.to_numpy(self.model.mean(backend.asarray(z.reshape(rows * n, d)), labels))
+
+
+def _reconstructions(path: Path, coded: Coded, n: int | None) -> None:
     """Images, and beside each the mean of what the model makes of its code."""
-    x, labels = _images(run, model, n or 32)
-    again = backend.to_numpy(model.reconstruct(x, labels))
-    pairs = numpy.stack([backend.to_numpy(x), again], axis=1).reshape(-1, *again.shape[1:])
-    save_grid(path, pairs, run.config.levels, columns=8)
+    x = coded.x[: n or 32]
+    labels = coded.labels_of(slice(len(x)))
+    again = backend.to_numpy(coded.model.reconstruct(backend.asarray(x), labels))
+    pairs = numpy.stack([x, again], axis=1).reshape(-1, *again.shape[1:])
+    save_grid(path, pairs, coded.levels, columns=8)
 
 
-def _interpolations(path: Path, run: Run, model: Any, n: int | None) -> None:
+def _interpolations(path: Path, coded: Coded, n: int | None) -> None:
     """A row for each pair of images: their codes, and codes on the line between, as images.
 
     Of a class-conditional model both are of one class.
     """
-    x, labels = _images(run, model, None)
-    rows = n or 8
-    first, second = _pairs(labels, len(x), rows)
-    context = None if labels is None else labels[first].repeat(STEPS)
-    a, b = (
-        backend.to_numpy(model.mean_code(x[i], None if labels is None else labels[i]))
-        for i in (first, second)
-    )
-    way = numpy.linspace(0, 1, STEPS)[None, :, None].astype(a.dtype)
-    z = a[:, None] + way * (b - a)[:, None]  # (rows, STEPS, d)
-    between = backend.to_numpy(model.mean(backend.asarray(z.reshape(-1, z.shape[-1])), context))
-    save_grid(path, between, run.config.levels, columns=STEPS)
+    first, second = pairs(coded.labels, len(coded.x), n or 8)
+    a, b = coded.codes(first)[:, None], coded.codes(second)[:, None]
+    way = numpy.linspace(0, 1, STEPS)[:, None].astype(a.dtype)
+    between = coded.images(a + way * (b - a), first)  # (rows, STEPS, d)
+    save_grid(path, between, coded.levels, columns=STEPS)
 
 
-def _pairs(labels: Any, count: int, rows: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+def pairs(labels: Any, count: int, rows: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Indices of pairs of images, by chance with a fixed seed; with labels of one class each."""
     order = numpy.random.default_rng(0).permutation(count)
     if labels is None:
         return order[:rows], order[rows : 2 * rows]
-    of = backend.to_numpy(labels)[order]
-    found = [order[of == label][:2] for label in numpy.unique(of)[:rows]]
-    return tuple(numpy.stack([pair for pair in found if len(pair) == 2], axis=1))  # type: ignore[return-value]
+    alike = [order[labels[order] == label][:2] for label in numpy.unique(labels)]
+    found = numpy.stack([pair for pair in alike if len(pair) == 2][:rows])
+    return found[:, 0], found[:, 1]
 
 
-def _traversals(path: Path, run: Run, model: Any, n: int | None) -> None:
+def _traversals(path: Path, coded: Coded, n: int | None) -> None:
     """A row for each of the numbers of z that tell images apart most: it from −2.5 to 2.5.
 
-    The others stay what they are in the code of one image.
+    The others stay what they are in the code of the first image.
     """
-    x, labels = _images(run, model, None)
-    codes = backend.to_numpy(model.mean_code(x, labels))
+    codes = coded.codes(slice(None))
     most = numpy.argsort(-codes.var(axis=0))[: n or 8]
     z = numpy.tile(codes[0], (len(most), STEPS, 1))
     for row, number in enumerate(most):
         z[row, :, number] = numpy.linspace(-2.5, 2.5, STEPS)
-    context = None if labels is None else labels[:1].repeat(len(most) * STEPS)
-    images = model.mean(backend.asarray(z.reshape(-1, z.shape[-1])), context)
-    save_grid(path, backend.to_numpy(images), run.config.levels, columns=STEPS)
+    save_grid(path, coded.images(z, numpy.zeros(len(most), int)), coded.levels, columns=STEPS)
 
 
-def _plane(path: Path, run: Run, model: Any, n: int | None) -> None:
+def _plane(path: Path, coded: Coded, n: int | None) -> None:
     """What two latent numbers stand for: at the quantiles of the prior images, and where codes lie.
 
     Kingma and Welling (2014), figure 4.
     """
-    x, labels = _images(run, model, None)
-    codes = backend.to_numpy(model.mean_code(x, labels))
-    side = n or SIDE
+    codes, side = coded.codes(slice(None)), n or SIDE
     ticks = scipy.special.ndtri((numpy.arange(side) + 0.5) / side).astype(codes.dtype)
-    z = numpy.stack(numpy.meshgrid(ticks, ticks[::-1]), -1).reshape(-1, 2)
-    context = None if labels is None else labels[:1].repeat(len(z))
-    images = backend.to_numpy(model.mean(backend.asarray(z), context))
+    z = numpy.stack(numpy.meshgrid(ticks, ticks[::-1]), -1)  # (side, side, 2)
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.imshow(grid(images, run.config.levels, side))
+    left.imshow(grid(coded.images(z, numpy.zeros(side, int)), coded.levels, side))
     left.set_axis_off()
     left.set_title(f"quantiles {0.5 / side:.3f} to {1 - 0.5 / side:.3f} of each latent number")
-    shown = run.data().labels
-    colour = None if shown is None else shown["test"][: len(codes)]
-    points = right.scatter(codes[:, 0], codes[:, 1], c=colour, cmap="tab10", s=8)
-    if colour is not None:
+    classes = coded.shown
+    colours = {} if classes is None else {"c": classes, "cmap": "tab10"}
+    points = right.scatter(codes[:, 0], codes[:, 1], s=8, **colours)
+    if classes is not None:
         figure.colorbar(points, ax=right, label="class")
     right.set_title("mean codes of the test part")
     right.set_aspect("equal")
     save(figure, path)
 
 
-_PICTURES: dict[str, Callable[[Path, Run, Any, int | None], None]] = {
+_PICTURES: dict[str, Callable[[Path, Coded, int | None], None]] = {
     "reconstructions": _reconstructions,
     "interpolations": _interpolations,
     "traversals": _traversals,
     "plane": _plane,
 }
-
-
-def _images(run: Run, model: Any, n: int | None) -> tuple[Any, Any]:
-    """The first images of the test part, and their labels if the model is conditioned on these."""
-    data = run.data()
-    images, labels = data.test[:n], given_labels(run.config, data, "test")
-    return backend.asarray(images), None if labels is None else backend.asarray(labels[:n])
