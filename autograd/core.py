@@ -117,13 +117,15 @@ class Tensor:
     else about it (arithmetic, indexing, methods) is NumPy's, by :mod:`autograd.numpy`.
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "node")
+    __slots__ = ("__weakref__", "data", "grad", "home", "node")
     __array_ufunc__ = None  # NumPy leaves ``array * tensor`` to Tensor.__rmul__,
     __array_priority__ = 1000  # and CuPy does so for this
 
     data: Array
     node: Node
     grad: Any
+    home: Array | None
+    """Of a leaf: memory in which the next gradient is put. An optimiser wants all in one place."""
 
     def __init__(self, data: Any, node: Node | None = None) -> None:
         self.grad = None
@@ -131,6 +133,7 @@ class Tensor:
             self.data = data
             self.node = node
             return
+        self.home = None
         if isinstance(data, Tensor):
             raise TypeError("Tensor: the data are a Tensor already; use .detach() to start anew")
         self.data = asarray(data)
@@ -501,7 +504,8 @@ def backward_pass(
             if g is None:
                 continue
             if type(node) is LeafNode if wanted is None else node in wanted:
-                result.append((node, g if node in owned or isinstance(g, Tensor) else g.copy()))
+                mine = node in owned or isinstance(g, Tensor)
+                result.append((node, g if mine else _copied(node, g)))
             if type(node) is LeafNode:
                 continue
             if type(node) is ItemNode:
@@ -531,6 +535,15 @@ def backward_pass(
                 node.vjps = None
                 node.parents = []
     return result
+
+
+def _copied(node: Node, g: Any) -> Any:
+    """A copy of the gradient of a node: in the home of a leaf that waits for its first."""
+    leaf = node.tensor and node.tensor() if type(node) is LeafNode else None
+    if leaf is None or leaf.home is None or leaf.grad is not None:
+        return g.copy()
+    leaf.home[...] = g
+    return leaf.home
 
 
 def _prepare(node: Node, g: Any, needed: set[Node] | None) -> list[Vjp]:

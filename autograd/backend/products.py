@@ -1,4 +1,4 @@
-"""Products of a matrix of many rows with a small one: split over the cores, as OpenBLAS does best.
+"""Products of matrices, shared between the cores, and of many rows split as OpenBLAS does best.
 
 For a large product OpenBLAS copies both matrices into an order of its own. For one of at most a
 million multiplications it does not (on x86 with AVX-512), and so many small ones take less time
@@ -17,6 +17,7 @@ from autograd.backend.threads import in_parts
 
 SMALL = 10**6  # multiplications
 MANY = 4  # times as many rows as columns
+LIGHT = 8  # multiplications that take as long as other work on one number
 
 
 def product(x: Array, y: Array) -> Array:
@@ -24,15 +25,19 @@ def product(x: Array, y: Array) -> Array:
     (m, k), n = x.shape, y.shape[1]
     if backend.current() != "numpy" or m * k * n < SMALL:
         return xp.matmul(x, y)
-    dtype = xp.result_type(x, y)
-    if m >= MANY * max(k, n):
-        out, y = xp.empty((m, n), dtype), xp.ascontiguousarray(y)
-        in_parts(lambda start, stop: multiply(x[start:stop], y, out[start:stop]), m, m * k * n)
-        return out
+    work = m * k * n // LIGHT
     if k >= MANY * max(m, n):
         x = x.T
-        return sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, m * k * n))
-    return xp.matmul(x, y)
+        return sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work))
+    out = xp.empty((m, n), xp.result_type(x, y))
+    if m >= MANY * max(k, n):
+        y = xp.ascontiguousarray(y)
+        in_parts(lambda start, stop: multiply(x[start:stop], y, out[start:stop]), m, work)
+    elif m >= n:
+        in_parts(lambda i, j: xp.matmul(x[i:j], y, out=out[i:j]), m, work)
+    else:
+        in_parts(lambda i, j: xp.matmul(x, y[:, i:j], out=out[:, i:j]), n, work)
+    return out
 
 
 def multiply(x: Array, w: Array, out: Array) -> None:

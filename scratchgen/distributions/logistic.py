@@ -16,8 +16,12 @@ from autograd.nn import softplus
 
 def log_prob(mean: Any, log_scale: Any, x: Any) -> Any:
     """ln p(x) = ln σ(z) + ln σ(−z) − log s in nats, for each element, as dσ/dz = σ(z) σ(−z)."""
-    z = (x - mean) * np.exp(-log_scale)
-    return -(softplus(-z) + softplus(z)) - log_scale
+    return standard_log_prob((x - mean) * np.exp(-log_scale)) - log_scale
+
+
+def standard_log_prob(z: Any) -> Any:
+    """ln p(z) = ln σ(z) + ln σ(−z) in nats, for each element, with µ = 0 and s = 1."""
+    return -(softplus(-z) + softplus(z))
 
 
 def sample(mean: Any, log_scale: Any, rng: Any) -> Any:

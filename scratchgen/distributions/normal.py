@@ -25,8 +25,12 @@ def log_prob(mean: Any, log_std: Any, x: Any) -> Any:
 
     Sum over the dimensions of x yourself.
     """
-    z = (x - mean) * np.exp(-log_std)
-    return -0.5 * z * z - log_std - 0.5 * math.log(2 * math.pi)
+    return standard_log_prob((x - mean) * np.exp(-log_std)) - log_std
+
+
+def standard_log_prob(z: Any) -> Any:
+    """ln N(z; 0, 1) = −½ z² − ½ ln 2π in nats, for each element."""
+    return -0.5 * (z * z) - 0.5 * math.log(2 * math.pi)
 
 
 def sample(mean: Any, log_std: Any, rng: Any) -> Any:

@@ -68,11 +68,7 @@ class ImageModel(Module):
 
     def scaled(self, x: Any) -> Any:
         """Levels 0 … levels − 1 as numbers from −1 to 1."""
-        return x.astype(self._dtype) * (2 / (self.config.levels - 1)) - 1
-
-    @property
-    def _dtype(self) -> Any:
-        return next(iter(self.parameters().values())).dtype
+        return x.astype(self.dtype) * (2 / (self.config.levels - 1)) - 1
 
     def check(self, x: Any) -> None:
         """Raise ValueError for images of another shape than (N, height, width, colours).

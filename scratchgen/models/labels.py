@@ -25,7 +25,7 @@ def checked_labels(model: Any, context: Any, n: int) -> Any:
     return np.zeros(n, int) + context
 
 
-def labels_as_vectors(model: Any, context: Any, n: int, dtype: Any) -> Any:
+def labels_as_vectors(model: Any, context: Any, n: int) -> Any:
     """The same as vectors (n, classes), each with a 1 at its label: what networks are given."""
     labels = checked_labels(model, context, n)
-    return None if labels is None else one_hot(labels, model.config.classes, dtype)
+    return None if labels is None else one_hot(labels, model.config.classes, model.dtype)

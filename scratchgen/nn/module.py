@@ -26,6 +26,12 @@ class Module:
         """All parameters by attribute path, such as ``blocks.3.conv.weight``, in a fixed order."""
         return {path: x for path, x in self._everything().items() if isinstance(x, Tensor)}
 
+    @property
+    def dtype(self) -> Any:
+        """Of the parameters: of the first, as all are made alike."""
+        found = (getattr(owner, name) for _, owner, name in self._places(""))
+        return next(x for x in found if isinstance(x, Tensor)).dtype
+
     def _everything(self) -> dict[str, Any]:
         """Parameters and buffers by attribute path."""
         return {path: getattr(owner, name) for path, owner, name in self._places("")}

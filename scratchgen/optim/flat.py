@@ -27,8 +27,8 @@ class FlatParameters:
         self.gradient = np.zeros_like(self.data)
         self._gradients = self._views(self.gradient)
         self._data = self._views(self.data)
-        for x, view in zip(self.parameters, self._data, strict=True):
-            x.data = view
+        for x, view, gradient in zip(self.parameters, self._data, self._gradients, strict=True):
+            x.data, x.home = view, gradient
 
     def gather_gradients(self) -> Any:
         """Make each parameter's ``grad`` a view of one buffer; one that has none becomes 0.

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 from autograd import Tensor, backend
 from autograd.backend import Array
+from autograd.backend.threads import in_parts
 from scratchgen.optim.flat import FlatParameters
 from scratchgen.optim.state import Stateful
 
-_BLOCK = 2**14
-"""How many parameters are updated at a time on a CPU, so that the temporaries stay in its cache:
-90,000 parameters then take 0.18 ms with Adam in place of 0.40."""
+_BLOCK = 2**17
+"""How many parameters are updated at a time on a CPU, so that the temporaries stay in its cache."""
+
+_PASSES = 8
+"""About how often an update goes over them: more than a million numbers are worth a second core."""
 
 
 class Optimiser(Stateful):
@@ -33,9 +36,13 @@ class Optimiser(Stateful):
         self.steps += 1
         gradient = self.flat.collect_gradients()
         block = gradient.size if backend.current() == "cupy" else _BLOCK
-        for start in range(0, gradient.size, max(block, 1)):
-            part = slice(start, start + block)
-            self._update(self.flat.data[part], gradient[part], part)
+
+        def update(start: int, stop: int) -> None:
+            for first in range(start, stop, max(block, 1)):
+                part = slice(first, min(first + block, stop))
+                self._update(self.flat.data[part], gradient[part], part)
+
+        in_parts(update, gradient.size, _PASSES * gradient.size)
         self.flat.changed()
 
     def _update(self, data: Array, g: Array, part: slice) -> None:

@@ -102,7 +102,7 @@ def no_change(x: Any) -> Any:
 
 def per_example(x: Any) -> Any:
     """The sum over all axes but the first: (N, …) → (N,)."""
-    return np.sum(x.reshape(len(x), -1), axis=1)
+    return np.sum(x, axis=tuple(range(1, x.ndim)))
 
 
 def check_width(transform: Transform, x: Any, width: int) -> None:

@@ -101,7 +101,7 @@ class BinaryModel(AutoregressiveModel):
 
     def embed(self, x: Any) -> Any:
         """Images (N, H, W, colours) as vectors of zeros and ones, (N, D), of the weights' type."""
-        return x.reshape(len(x), self.config.dimensions).astype(self._dtype)
+        return x.reshape(len(x), self.config.dimensions).astype(self.dtype)
 
     def network(self, embedded: Any, rng: Any = None, context: Any = None) -> Any:
         """:meth:`logits`, in the form of images: (N, D) → (N, H, W, colours, 1)."""

@@ -48,7 +48,7 @@ class AutoregressiveModel(ImageModel):
         height, width, colours = self.shape
         rows = np.linspace(-1, 1, height)[:, None, None, None] * np.ones((1, width, colours, 1))
         columns = np.linspace(-1, 1, width)[:, None, None] * np.ones((height, 1, colours, 1))
-        place = np.concatenate([rows, columns], -1).astype(self._dtype)  # (H, W, colours, 2)
+        place = np.concatenate([rows, columns], -1).astype(self.dtype)  # (H, W, colours, 2)
         place = np.broadcast_to(place, (len(x), *place.shape))
         embedded = np.concatenate([self.scaled(x)[..., None], place], -1)
         return embedded.reshape(len(x), height, width, 3 * colours)

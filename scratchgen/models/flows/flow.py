@@ -55,8 +55,7 @@ class Noise:
 
     def log_prob(self, z: Any) -> Any:
         """ln p_Z(z) in nats: (N, …) → (N,)."""
-        zero = np.zeros((), z.dtype)  # e^0.0 would be float64, and so would all that follows
-        return per_example(self.of.log_prob(zero, zero, z))
+        return per_example(self.of.standard_log_prob(z))
 
     def sample(self, shape: tuple[int, ...], rng: Any, dtype: Any, temperature: float = 1.0) -> Any:
         """z of that shape. ``temperature`` multiplies it: below 1 it stays nearer to its mode."""
@@ -108,11 +107,7 @@ class PointFlow(Module):
 
     def _context(self, labels: Any, n: int) -> Any:
         """Labels (N,) or one for all as vectors (N, classes) for the networks."""
-        return labels_as_vectors(self, labels, n, self._dtype)
-
-    @property
-    def _dtype(self) -> Any:
-        return next(iter(self.parameters().values())).dtype
+        return labels_as_vectors(self, labels, n)
 
     def loss(self, batch: Any, rng: Any, step: Any = None) -> tuple[Any, dict[str, Any]]:
         """−ln p of a batch of points, or of (points, labels), in nats per point."""
@@ -130,7 +125,7 @@ class PointFlow(Module):
         """``n`` points (n, D) as noise, and after the inverse of each transform, up to data."""
         whole = self.transform
         layers = whole.transforms if isinstance(whole, Compose) else [whole]
-        stages = [self.noise.sample((n, self.config.dimensions), rng, self._dtype)]
+        stages = [self.noise.sample((n, self.config.dimensions), rng, self.dtype)]
         for layer in reversed(layers):
             stages.append(layer.inverse(stages[-1])[0])
         return stages
@@ -138,7 +133,7 @@ class PointFlow(Module):
     def sample(self, n: int, rng: Any, context: Any = None, temperature: float = 1.0) -> Any:
         """``n`` points (n, D). ``temperature`` multiplies the noise that they are made of."""
         with no_grad():
-            z = self.noise.sample((n, self.config.dimensions), rng, self._dtype, temperature)
+            z = self.noise.sample((n, self.config.dimensions), rng, self.dtype, temperature)
             return self.transform.inverse(z, self._context(context, n))[0]
 
 
@@ -202,7 +197,7 @@ class ImageFlow(BoundedModel):
         return (self.noise.log_prob(z) + log_det + change).reshape(k, -1)
 
     def _context(self, context: Any, n: int) -> Any:
-        return labels_as_vectors(self, context, n, self._dtype)
+        return labels_as_vectors(self, context, n)
 
     def loss(self, batch: Any, rng: Any, step: Any = None) -> tuple[Any, dict[str, Any]]:
         """The bound of −ln P of a batch of images, or (images, labels), in nats per image."""
@@ -220,7 +215,7 @@ class ImageFlow(BoundedModel):
 
     def mean_code(self, x: Any, context: Any = None) -> Any:
         """The noise z (N, d) that images come from, each number in the middle of its level."""
-        y = ((x + 0.5) / self.config.levels).astype(self._dtype)
+        y = ((x + 0.5) / self.config.levels).astype(self.dtype)
         with no_grad():
             return self.transform.forward(y, self._context(context, len(x)))[0]
 
@@ -233,4 +228,4 @@ class ImageFlow(BoundedModel):
     def sample(self, n: int, rng: Any, context: Any = None, temperature: float = 1.0) -> Any:
         """``n`` images (n, H, W, colours). ``temperature`` multiplies the noise they come from."""
         shape = (n, self.config.dimensions)
-        return self.mean(self.noise.sample(shape, rng, self._dtype, temperature), context)
+        return self.mean(self.noise.sample(shape, rng, self.dtype, temperature), context)

@@ -362,7 +362,7 @@ class ImageMixture(BoundedModel):
             log_det = -self.config.dimensions * math.log(self.config.levels)
         else:
             y, log_det = self.dequantize.forward(x, None, rng)
-        z, change = self.logit.forward(y.astype(self._dtype))
+        z, change = self.logit.forward(y.astype(self.dtype))
         return z.reshape(len(x), -1), log_det + change
 
     def log_weights(

@@ -192,11 +192,11 @@ class GumbelVAE(LatentModel):
 
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         shape = n, self.config.latents, self.config.categories
-        return self.code_of(categorical.sample(np.zeros(shape, self._dtype), rng))
+        return self.code_of(categorical.sample(np.zeros(shape, self.dtype), rng))
 
     def code_of(self, choices: Any) -> Any:
         """Categories (…, latents), integers, as a code (…, latents · categories)."""
-        return in_a_row(one_hot(choices, self.config.categories, self._dtype))
+        return in_a_row(one_hot(choices, self.config.categories, self.dtype))
 
 
 def in_a_row(z: Any) -> Any:

@@ -213,5 +213,5 @@ class LadderVAE(LatentModel):
 
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         """z_1 (n, latents), of z_2 ~ p(z_2)."""
-        z_2 = rng.standard_normal((n, self.config.top)).astype(self._dtype)
+        z_2 = rng.standard_normal((n, self.config.top)).astype(self.dtype)
         return normal.sample(*self.prior(z_2, self.vectors(context, n)), rng)

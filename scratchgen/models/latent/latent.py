@@ -139,7 +139,7 @@ class LatentModel(BoundedModel):
 
     def vectors(self, context: Any, n: int) -> Any:
         """Labels as what networks are given, (n, classes) or None; see :mod:`..labels`."""
-        return labels_as_vectors(self, context, n, self._dtype)
+        return labels_as_vectors(self, context, n)
 
     # --------------------------------------------------------------------------------- sampling
 

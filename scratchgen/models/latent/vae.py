@@ -29,7 +29,6 @@ X. Yan 2015, "Learning structured output representation using deep conditional g
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,12 +136,12 @@ class VAE(LatentModel):
         return self.decoder(z, vectors, rng)
 
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
-        return rng.standard_normal((n, self.config.latents)).astype(self._dtype)
+        return rng.standard_normal((n, self.config.latents)).astype(self.dtype)
 
 
 def log_prior(z: Any) -> Any:
     """ln N(z; 0, 1) in nats: (…, latents) → (…)."""
-    return np.sum(-0.5 * z * z - 0.5 * math.log(2 * math.pi), axis=-1)
+    return np.sum(normal.standard_log_prob(z), axis=-1)
 
 
 def reparameterised(mean: Any, log_std: Any, k: int, rng: Any) -> Any:

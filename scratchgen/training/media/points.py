@@ -108,7 +108,7 @@ POINTS = Points()
 
 def _as_of(model: Any, x: numpy.ndarray) -> numpy.ndarray:
     """In the type of the model's parameters."""
-    return x.astype(next(iter(model.parameters().values())).dtype)
+    return x.astype(model.dtype)
 
 
 def _labels(model: Any, data: PointData, part: str) -> Any:
