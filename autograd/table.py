@@ -48,9 +48,10 @@ class Draw:
         return tuple(self.integer(min_side, max_side) for _ in range(ndim))
 
     def broadcastable(self, count: int, **limits: int) -> list[tuple[int, ...]]:
-        """Shapes that broadcast together."""
+        """Shapes that broadcast together; one of them is the whole."""
         full = self.shape(**limits)
-        return [self.part_of(full) for _ in range(count)]
+        whole = self.integer(0, count - 1)
+        return [full if i == whole else self.part_of(full) for i in range(count)]
 
     def part_of(self, full: tuple[int, ...]) -> tuple[int, ...]:
         """A shape that broadcasts to ``full``."""

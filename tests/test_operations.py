@@ -27,8 +27,15 @@ def test_first_and_second_order_gradients_agree_with_the_oracles(op, data):
 @every
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_on_larger_samples(op, seed):
-    # hypothesis prefers what is small: empty shapes, scalars
-    check_against_the_oracles(op, Draw(seed))
+    # hypothesis prefers what is small, and most shapes drawn have a side of 0 or 1 somewhere
+    seeds = range(16 * seed, 16 * (seed + 1))
+    check_against_the_oracles(op, Draw(max(seeds, key=lambda s: numbers(op.samples(Draw(s))))))
+
+
+def numbers(call):
+    """How many numbers there are in the arrays of a call."""
+    leaves, _ = flatten(list(call))
+    return sum(x.size for x in leaves if isinstance(x, numpy.ndarray) and x.dtype.kind == "f")
 
 
 def check_against_the_oracles(op, draw):

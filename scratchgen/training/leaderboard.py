@@ -86,7 +86,7 @@ def rows(
     """
     for levels in LEVELS:
         for name, preset in presets.PRESETS.items():
-            if name in names and preset.levels in (None, levels):
+            if name in names and {preset.levels, preset.compared_at} <= {None, levels}:
                 console.print(f"{name}, {levels} levels", style="bold")
                 yield _row(name, levels, changes, seed, out / f"{name}-{levels}", console)
         references = IMAGES.references(requantise(digits.load(), levels))

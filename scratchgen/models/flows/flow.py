@@ -146,7 +146,7 @@ class ImageFlowConfig(ImageConfig):
 
     classes: int = 0
     """Of the images, that the density is conditioned on; 0 for none."""
-    alpha: float = 0.05
+    alpha: float = 0.01
     """Margin that keeps the logit of what was scaled to [0, 1) finite."""
     dequantization: str = "uniform"
     """Noise that makes levels continuous: uniform, or variational, from a flow of its own."""

@@ -42,6 +42,7 @@ class SplineConfig(ImageFlowConfig):
     """Of a spline: K."""
     bound: float = 3.0
     """B; beyond it a spline is the identity. With alpha = 0.05 images lie within 2.95."""
+    alpha: float = 0.05
     hidden: int = 128
     """Units of each of the two hidden layers of a coupling's network."""
     dropout: float = 0.1

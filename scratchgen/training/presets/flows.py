@@ -29,7 +29,7 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=100, learning_rate=5e-3, schedule="cosine", average=0.98),
         "half of the numbers shift the other half, in turns; scaled at the end",
-        levels=17,
+        compared_at=17,
     ),
     "nice-2d": Preset(
         NICEPoints,
@@ -41,11 +41,11 @@ PRESETS = {
     ),
     "realnvp": Preset(
         RealNVP,
-        RealNVPConfig(),
+        RealNVPConfig(dequantization="variational"),
         "digits",
-        TrainingSettings(epochs=50, learning_rate=4e-3, schedule="cosine", average=0.99),
+        TrainingSettings(epochs=35, learning_rate=4e-3, schedule="cosine", average=0.99),
         "half of the numbers scale and shift the other half, at several scales",
-        levels=17,
+        compared_at=17,
     ),
     "realnvp-2d": Preset(
         RealNVPPoints,
@@ -57,11 +57,11 @@ PRESETS = {
     ),
     "glow": Preset(
         Glow,
-        GlowConfig(alpha=0.01, dequantization="variational"),
+        GlowConfig(dequantization="variational"),
         "digits",
         TrainingSettings(epochs=30, learning_rate=2e-3, schedule="cosine", average=0.98),
         "invertible 1 × 1 convolutions between couplings, at several scales",
-        levels=17,
+        compared_at=17,
     ),
     "glow-2d": Preset(
         GlowPoints,
@@ -73,11 +73,11 @@ PRESETS = {
     ),
     "maf": Preset(
         MAF,
-        MAFConfig(),
+        MAFConfig(dequantization="variational"),
         "digits",
-        TrainingSettings(epochs=180, learning_rate=4e-3, schedule="cosine", average=0.98),
+        TrainingSettings(epochs=100, learning_rate=4e-3, schedule="cosine", average=0.98),
         "each number is normal given those before it, several times over",
-        levels=17,
+        compared_at=17,
     ),
     "maf-2d": Preset(
         MAFPoints,
@@ -93,7 +93,7 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=25, learning_rate=1e-2, schedule="cosine", average=0.98),
         "masked autoregressive in the noise: quick to draw from, slow to learn",
-        levels=17,
+        compared_at=17,
     ),
     "iaf-2d": Preset(
         IAFPoints,
@@ -105,11 +105,11 @@ PRESETS = {
     ),
     "spline": Preset(
         SplineFlow,
-        SplineConfig(),
+        SplineConfig(dequantization="variational"),
         "digits",
         TrainingSettings(epochs=32, learning_rate=4e-3, schedule="cosine", average=0.98),
         "half of the numbers say what splines transform the other half, in turns",
-        levels=17,
+        compared_at=17,
     ),
     "spline-2d": Preset(
         SplinePoints,

@@ -31,7 +31,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=40, learning_rate=2e-3, schedule="cosine", average=0.98),
         "a code of few numbers, and the image back from it: no density",
-        levels=17,
         density=False,
     ),
     "denoiser": Preset(
@@ -40,7 +39,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=60, learning_rate=2e-3, schedule="cosine", average=0.98),
         "an autoencoder that is shown images with values missing: a Markov chain draws",
-        levels=17,
         density=False,
     ),
     "vae": Preset(
@@ -49,7 +47,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=40, learning_rate=6e-3, schedule="cosine", average=0.98),
         "a decoder makes images of noise, an encoder finds the noise of an image",
-        levels=17,
     ),
     "convvae": Preset(
         VAE,
@@ -57,7 +54,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=40, schedule="cosine", average=0.98),
         "the same with convolutional networks",
-        levels=17,
     ),
     "iwae": Preset(
         VAE,
@@ -65,7 +61,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=40, learning_rate=6e-3, schedule="cosine", average=0.98),
         "the same trained on the tighter bound from five codes an image",
-        levels=17,
     ),
     "cvae": Preset(
         VAE,
@@ -73,7 +68,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=40, learning_rate=6e-3, schedule="cosine", average=0.98),
         "the same given the class of an image",
-        levels=17,
     ),
     "planarvae": Preset(
         FlowVAE,
@@ -81,7 +75,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=60, learning_rate=2e-3, schedule="cosine", average=0.98),
         "a variational autoencoder whose codes are bent by planar transforms",
-        levels=17,
     ),
     "radialvae": Preset(
         FlowVAE,
@@ -89,7 +82,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=60, learning_rate=2e-3, schedule="cosine", average=0.98),
         "the same with radial transforms",
-        levels=17,
     ),
     "iafvae": Preset(
         FlowVAE,
@@ -97,7 +89,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=60, learning_rate=2e-3, schedule="cosine", average=0.98),
         "the same with inverse autoregressive transforms",
-        levels=17,
     ),
     "laddervae": Preset(
         LadderVAE,
@@ -105,7 +96,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=80, learning_rate=2e-3, schedule="cosine", average=0.98),
         "two layers of latent variables, inferred from both ends",
-        levels=17,
     ),
     "gumbelvae": Preset(
         GumbelVAE,
@@ -113,7 +103,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=50, schedule="cosine", average=0.98),
         "a variational autoencoder with categorical codes, relaxed in training",
-        levels=17,
     ),
     "m2": Preset(
         M2,
@@ -121,7 +110,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=60, learning_rate=2e-3, schedule="cosine", average=0.98),
         "told the classes of some images, it learns to tell those of the others",
-        levels=17,
     ),
     "gmm": Preset(
         ImageMixture,
@@ -129,7 +117,7 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=30, batch_size=100_000),
         "a mixture of normal distributions by EM; a step is an iteration on all images",
-        levels=17,
+        compared_at=17,
     ),
     "gmm-2d": Preset(
         GaussianMixture,
@@ -145,6 +133,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=10, batch_size=100_000),
         "a normal distribution or a mixture of each class, and by Bayes' rule the class",
-        levels=17,
+        compared_at=17,
     ),
 }

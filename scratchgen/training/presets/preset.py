@@ -27,6 +27,9 @@ class Preset:
     levels: int | None = None
     """That the images are given, if not their own number; ``--set levels=…`` goes before."""
 
+    compared_at: int | None = None
+    """The only number of levels with which it is on the leaderboard; None for any."""
+
     medium: Medium = IMAGES
     """What it is a model of."""
     density: bool = True
