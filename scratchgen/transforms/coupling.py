@@ -7,8 +7,7 @@ estimation".
 A mask m is 1 where x passes unchanged, and only there a network sees it. What it puts out scales
 and shifts the rest (Real NVP, eq. 9):
 
-    (ŝ, t̂) = network(m ⊙ x)
-    s = (1 − m) ⊙ a ⊙ tanh ŝ,    t = (1 − m) ⊙ t̂
+    (ŝ, t) = (1 − m) ⊙ network(m ⊙ x),    s = a ⊙ tanh ŝ
     z = x ⊙ exp(s) + t
 
 Whatever the network is, this can be undone: m ⊙ z = m ⊙ x, so that it can be asked again, and
@@ -100,6 +99,8 @@ class AffineCoupling(Coupling):
     def __init__(self, mask: Any, network: Callable[[Any, Any, Any], Any]) -> None:
         super().__init__(mask, network)
         self.scale = Tensor(np.ones(mask.shape[-1:], "float32"))  # a
+        of_all = mask.shape[-1] == 1  # the same for all channels
+        self.both = self.changed if of_all else np.concatenate([self.changed] * 2, -1)
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         s, t = self._scale_and_shift(x, context, rng)
@@ -110,6 +111,5 @@ class AffineCoupling(Coupling):
         return (z - t) * np.exp(-s), -per_example(s)
 
     def _scale_and_shift(self, x: Any, context: Any, rng: Any = None) -> tuple[Any, Any]:
-        h, width = self._ask_network(x, context, rng, 2), x.shape[-1]
-        s = self.changed * self.scale * np.tanh(h[..., :width])
-        return s, self.changed * h[..., width:]
+        h, width = self.both * self._ask_network(x, context, rng, 2), x.shape[-1]
+        return self.scale * np.tanh(h[..., :width]), h[..., width:]
