@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -40,6 +41,22 @@ class Module:
         """Copies of all parameters and buffers, as host (NumPy) arrays by path."""
         found = self._everything().items()
         return {path: backend.to_numpy(constant(x)).copy() for path, x in found}
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within this block the parameters are constants: nothing is differentiated by them.
+
+        For the turn of another player, whose loss goes through this module.
+        """
+        places = [place for place in self._places("") if isinstance(getattr(*place[1:]), Tensor)]
+        tensors = [getattr(owner, name) for _, owner, name in places]
+        for (_, owner, name), tensor in zip(places, tensors, strict=True):
+            setattr(owner, name, tensor.data)
+        try:
+            yield
+        finally:
+            for (_, owner, name), tensor in zip(places, tensors, strict=True):
+                setattr(owner, name, tensor)
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Set all of these, in place, to arrays by path. Raises ValueError if they do not fit."""

@@ -20,10 +20,16 @@ class Optimisation:
     """One ``step()`` after each backward pass, and all that must be remembered between them."""
 
     def __init__(self, model: Any, settings: TrainingSettings, total: int) -> None:
-        """``total``: the steps of the whole run, which the schedule is spread over."""
+        """``total``: the steps of the whole run, which the schedule is spread over.
+
+        Only the parameters of ``model`` change: of a model whose parts play against each other
+        each part has an optimisation of its own.
+        """
         self.settings, self.total = settings, total
         optimiser = OPTIMISERS[settings.optimiser]
-        self.optimiser = optimiser(model.parameters().values(), settings.learning_rate)
+        momentum = {"beta1": settings.beta1} if settings.optimiser.startswith("adam") else {}
+        parameters = model.parameters().values()
+        self.optimiser = optimiser(parameters, settings.learning_rate, **momentum)
         self.average = (
             ExponentialMovingAverage(self.optimiser.flat, settings.average)
             if settings.average

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -45,32 +46,56 @@ class ProgressBar:
     def __exit__(self, *error: Any) -> None:
         self._bar.stop()
 
-    def steps(self, step: int, epoch: int, nats: float, per_second: float) -> None:
+    def steps(self, step: int, epoch: int, metrics: Mapping[str, float], per_second: float) -> None:
         self._bar.update(self._task, completed=step, epoch=f"{epoch}/{self._epochs}")
-        self._show(nats, per_second)
+        self._show(metrics, per_second)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        nats = record["validation_nats"]
-        self._validation = f"validation {_short(nats)}, "
+        train = {
+            name.removeprefix("train_"): x
+            for name, x in record.items()
+            if name.startswith("train_")
+        }
+        name, value = validation_of(record)
+        self._validation = f"validation {_short(value)}, "
         speed = record[f"{self._medium.unit}s_per_second"]
-        self._show(record["train_nats"], speed)
+        self._show(train, speed)
         if not self._console.is_terminal:
-            bits = record["validation_bits_per_dimension"]
+            in_bits = record.get("validation_bits_per_dimension")
+            bits = "" if in_bits is None else f", {in_bits:.3f} {self._medium.bits}"
             self._console.print(
                 f"epoch {record['epoch']}/{self._epochs}: "
-                f"train {record['train_nats']:.{digits(nats)}f}, "
-                f"validation {nats:.{digits(nats)}f} nats, {bits:.3f} {self._medium.bits}; "
+                f"train {_told(train, digits(value))}, "
+                f"validation {value:.{digits(value)}f} {name}{bits}; "
                 f"{speed:,.0f} {self._medium.unit}s/s",
                 highlight=False,
                 soft_wrap=True,
                 markup=False,
             )
 
-    def _show(self, nats: float, per_second: float) -> None:
-        bits = bits_per_dimension(nats, self._dimensions)
-        text = f"{_short(nats)} nats, {bits:.2f} bits, {self._validation}"
-        self._bar.update(self._task, loss=f"{text}{per_second:,.0f} {self._medium.unit}s/s")
+    def _show(self, metrics: Mapping[str, float], per_second: float) -> None:
+        text = _told(metrics, 1)
+        if "nats" in metrics:
+            nats = metrics["nats"]
+            bits = bits_per_dimension(nats, self._dimensions)
+            text = f"{_short(nats)} nats, {bits:.2f} bits"
+        speed = f"{per_second:,.0f} {self._medium.unit}s/s"
+        self._bar.update(self._task, loss=f"{text}, {self._validation}{speed}")
 
 
-def _short(nats: float) -> str:
-    return f"{nats:.{digits(nats) - 1}f}"
+def validation_of(record: Mapping[str, Any]) -> tuple[str, float]:
+    """What an epoch's validation measured, and its value."""
+    names = (name for name in record if name.startswith("validation_") and "bits" not in name)
+    name = next(names)
+    return name.removeprefix("validation_"), record[name]
+
+
+def _told(metrics: Mapping[str, float], places: int) -> str:
+    """The nats if there are any; else everything that was reported, by name."""
+    if "nats" in metrics:
+        return f"{metrics['nats']:.{places}f}"
+    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+
+
+def _short(value: float) -> str:
+    return f"{value:.{digits(value) - 1}f}"

@@ -27,6 +27,8 @@ class TrainingSettings:
     """At its highest."""
     optimiser: str = "adam"
     """adam, adamw, adamax, rmsprop or sgd."""
+    beta1: float = 0.9
+    """Of adam, adamw and adamax: the decay of the mean gradient."""
     schedule: str = "constant"
     """Of the learning rate: constant, or cosine, down to 0 at the end of the run."""
     warmup: int = 0
@@ -44,6 +46,7 @@ class TrainingSettings:
         require(self, self.batch_size >= 1, "batch_size", "at least 1")
         require(self, 0 < self.learning_rate < math.inf, "learning_rate", "above 0")
         require(self, self.optimiser in OPTIMISERS, "optimiser", " or ".join(OPTIMISERS))
+        require(self, 0 <= self.beta1 < 1, "beta1", "from 0 to below 1")
         require(self, self.schedule in ("constant", "cosine"), "schedule", "constant or cosine")
         require(self, self.warmup >= 0, "warmup", "at least 0")
         require(self, 0 <= self.clip < math.inf, "clip", "at least 0")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy
@@ -31,21 +32,27 @@ _ORDER, _STEP, _INITIAL = range(3)  # what random numbers are for
 class Callback(Protocol):
     """What is told how far training is."""
 
-    def steps(self, step: int, epoch: int, nats: float, per_second: float) -> None:
-        """The loss over the last few steps, and the speed in units of the medium."""
+    def steps(self, step: int, epoch: int, metrics: Mapping[str, float], per_second: float) -> None:
+        """What was reported of the last few steps, and the speed in units of the medium."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         """An epoch's line of ``metrics.jsonl``."""
 
 
 class Trainer:
-    """Trains ``model``, by its ``loss(batch, rng)``, on the batches that the medium makes of data.
+    """Trains ``model``, by its ``loss(batch, rng, step)``, on the batches that the medium makes.
+
+    A model whose parts play against each other has ``players``, of each the module and how many
+    turns it has in a step, and ``turns(batch, rng, step)``, which yields (player, loss, metrics):
+    after each of them that player's parameters change. One with ``update(batch, rng)`` changes its
+    parameters itself.
 
     After each epoch the validation part decides whether the weights are the best so far; these are
-    written to the run folder at once. So is the state: the weights as they are, the optimiser's
-    memory, the step, and what the feed carries from batch to batch. The random numbers of a step
-    are a function of the seed and the step's number, so there is no more to it, and a run that goes
-    on from its state takes the very same steps.
+    written to the run folder at once. (Of players, who have no common aim, the latest are kept.) So
+    is the state: the weights as they are, the optimisers' memory, the step, and what the feed
+    carries from batch to batch. The random numbers of a step are a function of the seed and the
+    step's number, so there is no more to it, and a run that goes on from its state takes the very
+    same steps.
     """
 
     def __init__(
@@ -63,10 +70,14 @@ class Trainer:
         self.batches = settings.epoch_steps or self.feed.batches  # of one epoch
         self.total = settings.steps or settings.epochs * self.batches  # steps
         self.epochs = math.ceil(self.total / self.batches)
-        self.optimisation = Optimisation(model, settings, self.total)
+        self.players = getattr(model, "players", {"": (model, 1)})
+        self.optimisations = {
+            name: Optimisation(module, settings, self.total * turns)
+            for name, (module, turns) in self.players.items()
+        }
         self.step = 0
         self.best_epoch = 0  # 0: none yet
-        self.best_nats = math.inf
+        self.best = math.inf  # what the validation said then
         self._sums: dict[str, float] = {}  # in this epoch so far: metrics summed over units,
         self._count = 0  # and these
         self._seconds = 0.0  # of training before this process
@@ -115,13 +126,15 @@ class Trainer:
     def _one_epoch(self, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> None:
         """Train on the steps of one epoch; on the rest of them after a state from within it."""
         for sums, units, seconds in self._intervals(stop):
-            if not math.isfinite(sums["nats"]):
-                self._diverged(sums["nats"])
+            for name, total in sums.items():
+                if not math.isfinite(total):
+                    self._diverged(name, total)
             self._sums = {name: self._sums.get(name, 0.0) + x for name, x in sums.items()}
             self._count += units
             self._timed = [self._timed[0] + units, self._timed[1] + seconds]
             for callback in callbacks:
-                callback.steps(self.step, self.epoch, sums["nats"] / units, units / seconds)
+                means = {name: total / units for name, total in sums.items()}
+                callback.steps(self.step, self.epoch, means, units / seconds)
             if self._at_end_of_epoch:
                 return  # saved with the validation figure
             if stop():
@@ -155,16 +168,24 @@ class Trainer:
         rng = self._rng(_STEP, self.step)
         if hasattr(self.model, "update"):  # by rules of its own, without a gradient
             metrics = self.model.update(batch, rng)
-            self.optimisation.changed()
+            self.optimisations[""].changed()
         else:
-            loss, metrics = self.model.loss(batch, rng, self.step)
-            loss.backward()
-            self.optimisation.step()
+            metrics = {}
+            for player, loss, found in self._turns(batch, rng):
+                loss.backward()
+                self.optimisations[player].step()
+                metrics |= found
         self.feed.keep(metrics)
         self.step += 1
         # in float64, in which sums of float32 are exact, or nearly
         scalars = {name: x for name, x in metrics.items() if getattr(x, "ndim", None) == 0}
         return {name: x.astype("float64") for name, x in scalars.items()}
+
+    def _turns(self, batch: Any, rng: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+        if hasattr(self.model, "turns"):
+            yield from self.model.turns(batch, rng, self.step)
+        else:
+            yield "", *self.model.loss(batch, rng, self.step)
 
     def _rng(self, purpose: int, number: int) -> Any:
         """A generator of its own for each step, and for the order of the data in each epoch."""
@@ -173,23 +194,23 @@ class Trainer:
 
     def _validate(self) -> dict[str, Any]:
         """Keep the weights if they are the best so far. Returns the epoch's line of metrics."""
-        with self.optimisation.averaged():
-            nats = self._validation_nats()
-            if math.isfinite(nats) and nats < self.best_nats:
-                self.best_epoch, self.best_nats = self.epoch, nats
-                metadata = {"epoch": self.epoch, "step": self.step, "validation_nats": nats}
+        with contextlib.ExitStack() as averages:
+            for optimisation in self.optimisations.values():
+                averages.enter_context(optimisation.averaged())
+            name, value = self.medium.validate(self.model, self.data)
+            if math.isfinite(value) and (value < self.best or len(self.players) > 1):
+                self.best_epoch, self.best = self.epoch, value
+                metadata = {"epoch": self.epoch, "step": self.step, f"validation_{name}": value}
                 self.folder.save_checkpoint(self.model.values(), metadata)
-        if not math.isfinite(nats):
-            self._diverged(nats)
+        if not math.isfinite(value):
+            self._diverged(f"validation's {name}", value)
         seconds = self._seconds + time.perf_counter() - self._started
         record = {
             "epoch": self.epoch,
             "step": self.step,
             **{f"train_{name}": total / self._count for name, total in self._sums.items()},
-            "validation_nats": nats,
-            "validation_bits_per_dimension": bits_per_dimension(
-                nats, self.medium.dimensions(self.data)
-            ),
+            f"validation_{name}": value,
+            **self._in_bits(name, value),
             "best_epoch": self.best_epoch,
             f"{self.medium.unit}s_per_second": self._timed[0] / self._timed[1],
             "seconds": seconds,
@@ -199,9 +220,11 @@ class Trainer:
         self.save()
         return record
 
-    def _validation_nats(self) -> float:
-        nats, _ = self.medium.nats(self.model, self.data, "validation", quick=True)
-        return float(nats.mean())
+    def _in_bits(self, name: str, value: float) -> dict[str, float]:
+        if name != "nats":
+            return {}
+        bits = bits_per_dimension(value, self.medium.dimensions(self.data))
+        return {"validation_bits_per_dimension": bits}
 
     # ------------------------------------------------------------------------------------- state
 
@@ -209,12 +232,13 @@ class Trainer:
         """Write the state to the run folder."""
         self._saved = time.perf_counter()
         arrays = {f"weights.{path}": x for path, x in self.model.values().items()}
-        arrays |= self.optimisation.state()
+        for player, optimisation in self.optimisations.items():
+            arrays |= {_prefix(player) + key: x for key, x in optimisation.state().items()}
         arrays |= {f"feed.{name}": x for name, x in self.feed.state().items()}
         metadata = {
             "step": self.step,
             "best_epoch": self.best_epoch,
-            "best_nats": self.best_nats if self.best_epoch else None,
+            "best": self.best if self.best_epoch else None,
             "sums": self._sums,
             "count": self._count,
             "seconds": self._seconds + self._saved - self._started,
@@ -228,13 +252,14 @@ class Trainer:
         arrays, metadata = self.folder.load_state()
         try:
             self.model.load(under("weights.", arrays))
-            self.optimisation.load_state(arrays)
+            for player, optimisation in self.optimisations.items():
+                optimisation.load_state(under(_prefix(player), arrays))
             self.feed.load_state(under("feed.", arrays))
         except ValueError as error:
             raise RunError(f"{self.folder.state} is not of this model: {error}") from error
         self.step = metadata["step"]
         self.best_epoch = metadata["best_epoch"]
-        self.best_nats = metadata["best_nats"] if self.best_epoch else math.inf
+        self.best = metadata["best"] if self.best_epoch else math.inf
         self._sums, self._count = metadata["sums"], metadata["count"]
         self._seconds = metadata["seconds"]
         self.folder.forget_metrics_after(self.step)
@@ -242,8 +267,7 @@ class Trainer:
     def _left(self) -> str:
         """What is left of a run that was stopped."""
         best = (
-            f"best so far epoch {self.best_epoch}, "
-            f"validation {self.best_nats:.{digits(self.best_nats)}f} nats"
+            f"best so far epoch {self.best_epoch}, validation {self.best:.{digits(self.best)}f}"
             if self.best_epoch
             else "not validated yet"
         )
@@ -252,10 +276,11 @@ class Trainer:
             f"go on with: scratchgen train --resume {self.folder.path}"
         )
 
-    def _diverged(self, nats: float) -> NoReturn:
+    def _diverged(self, name: str, value: float) -> NoReturn:
         """Raise RunError, naming the operation that made the first number that is none."""
+        what = "the loss" if name == "nats" else f"the {name}"
         raise RunError(
-            f"the loss became {nats} by step {self.step}: {self._first_fault()}; "
+            f"{what} became {value} by step {self.step}: {self._first_fault()}; "
             f"try --set learning_rate={self.settings.learning_rate / 4:g} "
             f"(the last good state and weights are in {self.folder.path})"
         )
@@ -272,7 +297,12 @@ class Trainer:
                 while self.step < last:
                     for _ in self._intervals(lambda: False):
                         pass
-                self._validation_nats()
+                self.medium.validate(self.model, self.data)
         except FloatingPointError as error:
             return f"{error} (step {self.step + 1})"
         return "no operation makes it out of finite numbers"
+
+
+def _prefix(player: str) -> str:
+    """Of the names of what a player's optimisation has to remember."""
+    return f"{player}." if player else ""

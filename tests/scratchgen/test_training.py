@@ -107,7 +107,7 @@ def test_the_output_ends_with_the_test_figure_and_the_picture(run):
 
 def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path, monkeypatch):
     figures = iter([90.0, 80.0, 85.0])
-    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: next(figures))
+    monkeypatch.setattr(type(IMAGES), "validate", lambda *_: ("nats", next(figures)))
     three, _ = train(tmp_path / "three", "epochs=3")
     figures = iter([90.0, 80.0])
     two, output = train(tmp_path / "two", "epochs=2")
@@ -121,7 +121,7 @@ def test_patience_ends_a_run_that_does_not_get_better_and_resuming_it_changes_no
     tmp_path, monkeypatch
 ):
     figures = iter([90.0, 80.0, 85.0, 80.0, 81.0])
-    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: next(figures))
+    monkeypatch.setattr(type(IMAGES), "validate", lambda *_: ("nats", next(figures)))
     folder, output = train(tmp_path / "a", "epochs=9", "patience=2")
     assert [record["epoch"] for record in lines(folder)] == [1, 2, 3, 4, 2]
     assert "weights of epoch 2" in output
@@ -315,7 +315,7 @@ def test_a_loss_that_diverges_names_the_operation_and_keeps_the_last_good_state(
 
 
 def test_a_validation_figure_that_is_no_number_stops_the_run_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer.Trainer, "_validation_nats", lambda self: math.nan)
+    monkeypatch.setattr(type(IMAGES), "validate", lambda *_: ("nats", math.nan))
     with pytest.raises(RunError, match="the loss became nan by step 17"):
         train(tmp_path / "a", "epochs=1")
 

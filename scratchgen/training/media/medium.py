@@ -143,6 +143,14 @@ class Medium:
         """
         raise NotImplementedError
 
+    def validate(self, model: Any, data: Any) -> tuple[str, float]:
+        """What tells in training how good the model is, the less the better, and its name.
+
+        Mean nats per unit of the validation part, if the model has a likelihood.
+        """
+        nats, _ = self.nats(model, data, "validation", quick=True)
+        return "nats", float(nats.mean())
+
     def accuracy(self, model: Any, data: Any, part: str) -> float | None:
         """The share of that part whose class the model tells; None if it tells none."""
         return None
