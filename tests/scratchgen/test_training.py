@@ -316,7 +316,7 @@ def test_a_loss_that_diverges_names_the_operation_and_keeps_the_last_good_state(
 
 def test_a_validation_figure_that_is_no_number_stops_the_run_too(tmp_path, monkeypatch):
     monkeypatch.setattr(type(IMAGES), "validate", lambda *_: ("nats", math.nan))
-    with pytest.raises(RunError, match="the loss became nan by step 17"):
+    with pytest.raises(RunError, match="the validation.s nats became nan by step 17"):
         train(tmp_path / "a", "epochs=1")
 
 
