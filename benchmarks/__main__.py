@@ -27,11 +27,13 @@ COMMANDS = {
     "characters": "a training step of the character models",
     "vae": "a training step of the VAE 784-400-20",
     "vae-learning": "what it learns of Fashion-MNIST, beside PyTorch (minutes)",
+    "gan": "a turn of each player of a DCGAN with the loss wgan-gp",
     "flows": "a training step of Real NVP in the plane",
     "learning": "what the character LSTM learns, beside PyTorch (minutes)",
     "sampling": "cached against naive sampling of the PixelCNN and the gated one (no PyTorch)",
     "batches": "the same over the size of the batch (no PyTorch)",
     "generation": "cached against naive generation by the WaveNet (no PyTorch)",
+    "modes": "modes that generators find, by their loss (minutes, no PyTorch)",
 }
 COLUMNS = ("ours, ms", "peer, ms", "ratio", "quartiles")
 

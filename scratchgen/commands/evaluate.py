@@ -1,15 +1,14 @@
-"""How likely a trained model finds one part of its data: nats per image and bits per dimension."""
+"""How likely a trained model finds one part of its data, or how good its draws are next to that."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 from scratchgen.commands import common
 from scratchgen.errors import UsageError
 
-SUMMARY = "measure a trained model's likelihood"
+SUMMARY = "measure a trained model's likelihood, or judge its draws"
 EXAMPLE = "scratchgen evaluate runs/pixelcnn-1 --split validation --json"
 
 
@@ -37,9 +36,10 @@ def run(args: Any, command: str) -> None:
         from scratchgen.training.evaluation import evaluate
 
         run = Run.open(args.folder)
-        figures = evaluate(run.model(), run.medium, run.data(), args.split, samples)
+        model, data = run.model(), run.data()
+        medium = run.medium.ready(model, data, run.folder.path)
+        figures = evaluate(model, medium, data, args.split, samples)
     if args.json:
-        fields = dataclasses.asdict(figures)
-        print(json.dumps({"split": args.split, **fields.pop("figure"), **fields}))
+        print(json.dumps({"split": args.split, **figures.fields()}))
         return
-    print(f"{args.split}: {figures.sentence(run.medium)} ({figures.count(run.medium)})")
+    print(f"{args.split}: {figures.sentence(medium)} ({figures.count(medium)})")

@@ -2,7 +2,7 @@
 
 The mean of −ln q(x) over samples of p is at least p's entropy H, and H + KL(p‖q) exactly; so a
 model's likelihood minus ``entropy`` is its divergence from the truth, which real data never tell.
-All of them lie within the square [−4, 4]², the mixture but for its tails.
+All of them lie within the square [−4, 4]², the mixtures but for their tails.
 """
 
 from __future__ import annotations
@@ -161,47 +161,80 @@ class Spirals(Uniform):
         return _from_polar(r, angle + self.twist * r)
 
 
-@dataclass(frozen=True)
-class GaussianCircle(Toy):
-    """``modes`` Gaussians of equal weight and width σ, evenly on a circle around 0.
+class Gaussians(Toy):
+    """Gaussians of equal weight and width σ, each around a centre µ_k.
 
     p(x) = 1/K Σ_k N(x; µ_k, σ² I). The entropy has no closed form: it is an integral, taken by the
     trapezoidal rule, which for so smooth an integrand errs by less than 1e-10.
     """
 
-    modes: int = 8
-    radius: float = 3.0
-    sigma: float = 0.3
+    sigma: float
+
+    @property
+    @abstractmethod
+    def centres(self) -> Any:
+        """µ, (K, 2)."""
 
     @cached_property
     def entropy(self) -> float:  # type: ignore[override]  # computed once
-        reach, step = self.radius + 9 * self.sigma, self.sigma / 5
+        step = self.sigma / 5
         with backend.using("numpy"):
+            reach = numpy.abs(self.centres).max() + 9 * self.sigma
             axis = numpy.arange(-reach, reach, step)
             grid = numpy.stack(numpy.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
             log_p = self.log_prob(grid)
             return float(-(numpy.exp(log_p) * log_p).sum() * step**2)
 
+    def _squares(self, x: Any) -> Any:
+        """‖x − µ_k‖²: (N, K)."""
+        return np.sum((x[:, None, :] - self.centres.astype(x.dtype)) ** 2, axis=-1)
+
+    def label(self, x: Any) -> Any:
+        """The nearest of the Gaussians."""
+        return np.argmin(self._squares(x), axis=-1)
+
+    def sample(self, n: int, rng: Any) -> Any:
+        mode = np.floor(rng.random(n) * self.classes).astype(int)
+        return self.centres[mode] + self.sigma * rng.standard_normal((n, 2))
+
+    def log_prob(self, x: Any) -> Any:
+        constant = math.log(self.classes * math.tau * self.sigma**2)
+        return logsumexp(-self._squares(x) / (2 * self.sigma**2), axis=-1) - constant
+
+
+@dataclass(frozen=True)
+class GaussianCircle(Gaussians):
+    """``modes`` Gaussians evenly on a circle around 0."""
+
+    modes: int = 8
+    radius: float = 3.0
+    sigma: float = 0.3
+
     @property
     def classes(self) -> int:  # type: ignore[override]
         return self.modes
 
-    def label(self, x: Any) -> Any:
-        """The nearest of the Gaussians."""
-        turns = np.arctan2(x[:, 1], x[:, 0]) / (math.tau / self.modes)
-        return np.round(turns).astype(int) % self.modes
+    @property
+    def centres(self) -> Any:
+        return _from_polar(self.radius, np.arange(self.modes) * (math.tau / self.modes))
 
-    def sample(self, n: int, rng: Any) -> Any:
-        mode = np.floor(rng.random(n) * self.modes)
-        centres = _from_polar(self.radius, mode * (math.tau / self.modes))
-        return centres + self.sigma * rng.standard_normal((n, 2))
 
-    def log_prob(self, x: Any) -> Any:
-        angles = np.arange(self.modes) * (math.tau / self.modes)
-        centres = _from_polar(self.radius, angles).astype(x.dtype)  # (K, 2)
-        squares = np.sum((x[:, None, :] - centres) ** 2, axis=-1)  # (N, K)
-        constant = math.log(self.modes * math.tau * self.sigma**2)
-        return logsumexp(-squares / (2 * self.sigma**2), axis=-1) - constant
+@dataclass(frozen=True)
+class GaussianGrid(Gaussians):
+    """``side`` × ``side`` Gaussians, ``spacing`` apart, around 0."""
+
+    side: int = 5
+    spacing: float = 1.5
+    sigma: float = 0.15
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        return self.side**2
+
+    @property
+    def centres(self) -> Any:
+        axis = (np.arange(self.side) - (self.side - 1) / 2) * self.spacing
+        return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
 TOYS: dict[str, Toy] = {
@@ -209,6 +242,7 @@ TOYS: dict[str, Toy] = {
     "ring": Ring(),
     "spirals": Spirals(),
     "eight-gaussians": GaussianCircle(),
+    "grid": GaussianGrid(),
 }
 
 

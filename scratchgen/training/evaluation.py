@@ -1,12 +1,15 @@
-"""How good is a model? Its likelihood of data that it was not trained on."""
+"""How good is a model? Its likelihood of data that it was not trained on, or else its draws."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
 
+from scratchgen.errors import UsageError
 from scratchgen.metrics import bits_per_dimension
+from scratchgen.training.media.judging import Judgement, is_judged
 from scratchgen.training.media.medium import Figure, Medium
 
 
@@ -43,11 +46,41 @@ class Evaluation:
     def count(self, medium: Medium) -> str:
         return f"{self.n:,} {medium.unit}s" if self.n >= 10_000 else f"{self.n} {medium.unit}s"
 
+    def comparison(self, medium: Medium, data: Any) -> str:
+        """What there is to compare it with."""
+        references = medium.references(data).items()
+        compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
+        return f"{compared} nats per {medium.unit}"
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept in ``metrics.jsonl``."""
+        return {
+            "nats": self.nll_nats,
+            "nats_standard_error": self.nll_nats_standard_error,
+            "bits_per_dimension": self.bits_per_dim,
+            "figure": self.figure.kind,
+            "importance_samples": self.figure.importance_samples,
+            "accuracy": self.accuracy,
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """All of it, in one level."""
+        fields = dataclasses.asdict(self)
+        return {**fields.pop("figure"), **fields}
+
 
 def evaluate(
     model: Any, medium: Medium, data: Any, part: str, samples: int | None = None
-) -> Evaluation:
-    """−ln p of that part of the data, or a bound of it from so many importance samples."""
+) -> Evaluation | Judgement:
+    """−ln p of that part of the data, or a bound of it from so many importance samples.
+
+    Of a model without a likelihood what its draws are next to that part, and for ``samples``
+    UsageError.
+    """
+    if is_judged(model):
+        if samples is not None:
+            raise UsageError(f"--importance-samples {samples}: there is no likelihood to bound")
+        return medium.judge(model, data, part)
     figure = medium.figure(model, samples)
     nats, units = medium.nats(model, data, part, samples=samples)
     mean = float(nats.mean())

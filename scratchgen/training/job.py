@@ -20,7 +20,7 @@ from autograd import backend
 from scratchgen.config import assigned
 from scratchgen.errors import RunError
 from scratchgen.training import presets
-from scratchgen.training.evaluation import digits, evaluate
+from scratchgen.training.evaluation import evaluate
 from scratchgen.training.media.medium import Request
 from scratchgen.training.progress import ProgressBar
 from scratchgen.training.report import page
@@ -98,9 +98,11 @@ def resume(path: Path, changes: Sequence[str], console: Console) -> RunFolder:
 
 
 def _train(run: Run, data: Any, console: Console) -> None:
-    trainer = Trainer(run.new_model(), run.medium, data, run.settings, run.seed, run.folder)
+    model = run.new_model()
+    medium = run.medium.ready(model, data, run.folder.path)
+    trainer = Trainer(model, medium, data, run.settings, run.seed, run.folder)
     trainer.restore()
-    bar = ProgressBar(console, trainer.step, trainer.total, trainer.epochs, run.medium, data)
+    bar = ProgressBar(console, trainer.step, trainer.total, trainer.epochs, medium, data)
     with bar, _interruptions() as stop:
         trainer.run(bar, stop=stop)
     _finish(run, trainer, console)
@@ -130,28 +132,17 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
     medium, data, folder = trainer.medium, trainer.data, trainer.folder
     figures = evaluate(trainer.model, medium, data, "test")
     folder.forget_metrics_after(trainer.step)  # a test figure from before the run was prolonged
-    folder.add_metrics(
-        {
-            "epoch": trainer.best_epoch,
-            "test_nats": figures.nll_nats,
-            "test_nats_standard_error": figures.nll_nats_standard_error,
-            "test_bits_per_dimension": figures.bits_per_dim,
-            "test_figure": figures.figure.kind,
-            "test_importance_samples": figures.figure.importance_samples,
-            "test_accuracy": figures.accuracy,
-        }
-    )
+    measured = {f"test_{name}": x for name, x in figures.record().items()}
+    folder.add_metrics({"epoch": trainer.best_epoch, **measured})
     drawn: dict[str, str | None] = {"final": None} if medium.draws(trainer.model) else {}
     drawn |= {name: name for name in medium.shows(trainer.model)}
     paths = [folder.sample(name + medium.suffix) for name in drawn]
     for path, show in zip(paths, drawn.values(), strict=True):
         medium.draw(path, run, Request(seed=run.seed, show=show))
-    references = medium.references(data).items()
-    compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
     result = (
         f"test: {figures.sentence(medium)} "
         f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})",
-        f"to compare: {compared} nats per {medium.unit}",
+        f"to compare: {figures.comparison(medium, data)}",
     )
     folder.write_report(page(folder, medium, result))
     where = (f"samples: {paths[0]}", f"report: {folder.report}", f"run folder: {folder.path}")

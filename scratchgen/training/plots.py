@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from scratchgen.errors import RunError
 
 PANELS = 9
 """Stages of a transport that are shown at most."""
+
+ARROWS = 20
+"""On a side of the picture of a critic."""
 
 
 def scatter(path: Path, x: numpy.ndarray, labels: Any, low: float, high: float) -> None:
@@ -33,9 +36,7 @@ def density(
     """The density p: (N, 2) → (N,) on the square [low, high]², darker where it is higher."""
     steps = 200
     width = (high - low) / steps
-    axis = low + (numpy.arange(steps) + 0.5) * width  # the middle of each cell
-    grid = numpy.stack(numpy.meshgrid(axis, axis), -1).reshape(-1, 2)
-    values = p(grid).reshape(steps, steps)
+    values = p(_cells(low, high, steps)).reshape(steps, steps)
     figure = Figure(figsize=(5.6, 5), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", extent=(low, high, low, high), origin="lower")
@@ -65,12 +66,61 @@ def transport(path: Path, stages: Sequence[numpy.ndarray], low: float, high: flo
     save(figure, path)
 
 
+def critic(
+    path: Path,
+    score: Callable[[numpy.ndarray], numpy.ndarray],
+    slope: Callable[[numpy.ndarray], numpy.ndarray],
+    data: numpy.ndarray,
+    samples: numpy.ndarray,
+    low: float,
+    high: float,
+) -> None:
+    """Scores: (N, 2) → (N,) on the square [low, high]², and arrows up their slope: (N, 2) → (N, 2).
+
+    Over them data and samples, (N, 2) both: an arrow is where a sample there is told to go.
+    """
+    steps = 100
+    cells, coarse = _cells(low, high, steps), _cells(low, high, ARROWS)
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    axes = figure.subplots()
+    surface = axes.contourf(
+        *cells.T.reshape(2, steps, steps), score(cells).reshape(steps, steps), 20, cmap="RdBu_r"
+    )
+    figure.colorbar(surface, ax=axes, shrink=0.8, label="score")
+    for name, x, colour in (("data", data, "tab:green"), ("samples", samples, "black")):
+        axes.scatter(x[:, 0], x[:, 1], s=3, linewidths=0, c=colour, label=name)
+    axes.quiver(*coarse.T, *slope(coarse).T, color="dimgrey", width=0.003)
+    axes.legend(loc="upper right", fontsize=7, markerscale=4)
+    _frame(axes, low, high)
+    save(figure, path)
+
+
+def game(path: Path, trajectories: Mapping[str, numpy.ndarray]) -> None:
+    """Ways of two players in the plane, (steps + 1, 2) by name, from where they began."""
+    figure = Figure(figsize=(4.2 * len(trajectories), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(trajectories), squeeze=False).ravel()
+    reach = 1.05 * max(float(numpy.abs(places).max()) for places in trajectories.values())
+    for axes, (name, places) in zip(panels, trajectories.items(), strict=True):
+        axes.plot(*places.T, marker=".", markersize=3, linewidth=0.7, color="black")
+        axes.plot(*places[0], "o", color="tab:green")
+        axes.plot(0, 0, "+", color="tab:red")
+        axes.set_title(name, fontsize=10)
+        _frame(axes, -reach, reach)
+    save(figure, path)
+
+
 def save(figure: Figure, path: Path) -> None:
     """As PNG. Raises RunError if the file cannot be written."""
     try:
         figure.savefig(path, format="png", dpi=100)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _cells(low: float, high: float, steps: int) -> numpy.ndarray:
+    """The middle of each of steps × steps cells of the square [low, high]²: (steps², 2)."""
+    axis = low + (numpy.arange(steps) + 0.5) * ((high - low) / steps)
+    return numpy.stack(numpy.meshgrid(axis, axis), -1).reshape(-1, 2)
 
 
 def _frame(axes: Any, low: float, high: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from scratchgen.training.media.medium import Medium
+from scratchgen.training.progress import validation_of
 from scratchgen.training.run_folder import RunFolder
 
 _STYLE = """
@@ -29,7 +30,7 @@ table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text
 def page(folder: RunFolder, medium: Medium, results: Sequence[str]) -> str:
     """The report of the run in ``folder`` as HTML. ``results``: the lines that say how it ended."""
     config = folder.read_config()
-    epochs = [record for record in folder.read_metrics() if "validation_nats" in record]
+    epochs = [record for record in folder.read_metrics() if "step" in record]
     title = html.escape(f"{config['model']} on {config['data']}")
     samples = sorted((folder.path / "samples").iterdir())
     return "\n".join(
@@ -52,19 +53,25 @@ def page(folder: RunFolder, medium: Medium, results: Sequence[str]) -> str:
 
 
 def _curves(epochs: Sequence[dict[str, Any]], unit: str) -> str:
-    """Nats per unit over epochs, and below them what else was reported of training, as an SVG."""
-    more = [name for name in epochs[-1] if name.startswith("train_") and name != "train_nats"]
+    """The validation's measure over epochs, with what it was in training if that is known.
+
+    Below it what else was reported of training. As an SVG.
+    """
+    name, _ = validation_of(epochs[-1])
+    shown = {f"train_{name}": "training", f"validation_{name}": "validation"}
+    more = [name for name in epochs[-1] if name.startswith("train_") and name not in shown]
     heights = [3.5] + [1.8] * len(more)
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     first, *others = figure.subplots(len(heights), squeeze=False, height_ratios=heights).ravel()
     numbers = [record["epoch"] for record in epochs]
-    for name, label in {"train_nats": "training", "validation_nats": "validation"}.items():
-        first.plot(numbers, [record[name] for record in epochs], marker=".", label=label)
-    first.set_ylabel(f"nats per {unit}")
+    for curve, label in shown.items():
+        if curve in epochs[-1]:
+            first.plot(numbers, [record[curve] for record in epochs], marker=".", label=label)
+    first.set_ylabel(f"nats per {unit}" if name == "nats" else name)
     first.legend(frameon=False)
-    for axes, name in zip(others, more, strict=True):
-        axes.plot(numbers, [record[name] for record in epochs], marker=".")
-        axes.set_ylabel(name.removeprefix("train_"))
+    for axes, curve in zip(others, more, strict=True):
+        axes.plot(numbers, [record[curve] for record in epochs], marker=".")
+        axes.set_ylabel(curve.removeprefix("train_"))
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[-1].set_xlabel("epoch")

@@ -524,7 +524,8 @@ def toy(request):
 
 
 def _log_prob(toy, points):
-    return backend.to_numpy(toy.log_prob(backend.asarray(points)))
+    pieces = [toy.log_prob(backend.asarray(piece)) for piece in numpy.array_split(points, 50)]
+    return numpy.concatenate([backend.to_numpy(log_p) for log_p in pieces])
 
 
 def _square(cells):
@@ -568,6 +569,28 @@ def test_entropies_that_are_known():
     assert far.entropy == pytest.approx(math.log(4 * math.tau * math.e * 0.01), abs=1e-9)
     finer = toys.GaussianCircle(modes=8, sigma=0.8)
     assert finer.entropy < math.log(8 * math.tau * math.e * 0.64) - 0.1
+
+
+def test_the_gaussians_of_the_grid_are_where_they_should_be():
+    grid = toys.GaussianGrid(side=3, spacing=2, sigma=0.1)
+    centres = backend.to_numpy(grid.centres)
+    expected = {(float(x), float(y)) for x in (-2, 0, 2) for y in (-2, 0, 2)}
+    assert grid.classes == 9 and set(map(tuple, centres.tolist())) == expected
+    assert grid.entropy == pytest.approx(math.log(9 * math.tau * math.e * 0.01), abs=1e-9)
+    one = toys.GaussianGrid(side=1, sigma=0.7)
+    assert one.entropy == pytest.approx(math.log(math.tau * math.e * 0.49), abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["eight-gaussians", "grid"])
+def test_each_point_of_a_mixture_has_the_label_of_the_gaussian_nearest_to_it(name, rng):
+    toy = toys.find(name)
+    centres = backend.to_numpy(toy.centres)
+    assert centres.shape == (toy.classes, 2)
+    labels = backend.to_numpy(toy.label(toy.centres))
+    numpy.testing.assert_array_equal(labels, numpy.arange(toy.classes))
+    points = rng.uniform(-4, 4, (200, 2))
+    nearest = numpy.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
+    numpy.testing.assert_array_equal(backend.to_numpy(toy.label(backend.asarray(points))), nearest)
 
 
 def test_densities_keep_the_type_of_the_points(toy):

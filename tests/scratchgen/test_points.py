@@ -49,6 +49,11 @@ def test_the_labels_of_a_density_are_parts_of_equal_weight_and_turn_into_each_ot
     numpy.testing.assert_array_equal(turned, (data.labels["test"] + 1) % toy.classes)
 
 
+def test_the_labels_of_the_grid_are_parts_of_equal_weight():
+    counts = numpy.bincount(points.load("grid").labels["train"])
+    assert len(counts) == 25 and scipy.stats.chisquare(counts).pvalue > 0.001
+
+
 @pytest.mark.parametrize("name", ["checkerboard", "ring"])
 def test_a_density_without_parts_has_no_labels(name):
     assert points.load(name).labels is None

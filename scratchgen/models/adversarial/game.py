@@ -86,8 +86,9 @@ class Game(Module):
         turn that player's weights are to be changed, before the next is asked for.
         """
         x, labels = batch if isinstance(batch, tuple) else (batch, None)
-        size = len(x) // self.config.critic_steps
-        for turn in range(self.config.critic_steps):
+        turns = min(self.config.critic_steps, len(x))  # an epoch's last batch may be very small
+        size = len(x) // turns
+        for turn in range(turns):
             part = slice(turn * size, (turn + 1) * size)
             some = None if labels is None else labels[part]
             loss = self.critic_loss(self.real(x[part]), rng, some)

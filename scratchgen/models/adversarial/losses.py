@@ -12,7 +12,7 @@ game is V = E_p ln D(x) + E_q ln (1 − D(x̃)); the critic raises it, the gener
     generator  −E_q softplus(s)
 
 For a given q the best critic has D = p / (p + q), and V is then 2 JS(p ‖ q) − ln 4 (proposition 1,
-theorem 1). Where the critic is sure of itself the generator's gradient, σ(s), is next to nothing.
+theorem 1). Where the critic is sure of itself the generator's gradient, −σ(s), is next to nothing.
 
 **nonsaturating** (§3). The same critic; the generator raises ln D(x̃) instead. The fixed point is
 the same, and its gradient, −σ(−s), is largest where the other's is smallest.
@@ -22,6 +22,9 @@ the same, and its gradient, −σ(−s), is largest where the other's is smalles
 **lsgan** (X. Mao et al. 2017, "Least squares generative adversarial networks", eq. 9):
 
     critic      ½ E_p (s − 1)² + ½ E_q s²              generator   ½ E_q (s − 1)²
+
+The best critic has s = p / (p + q), a probability itself, and its loss is then ¼ − ⅛ χ², with
+χ² = Σ (p − q)² / (p + q): Pearson's χ² divergence between p + q and 2 q, as in the paper's §3.2.
 
 **wgan** (M. Arjovsky, S. Chintala and L. Bottou 2017, "Wasserstein GAN", eqs. 2 and 3). If no score
 rises faster than 1 for each unit of distance, the best difference of mean scores is the distance
@@ -36,9 +39,12 @@ x̂ = ε x + (1 − ε) x̃:
 
     critic      E_q s − E_p s + λ E (‖∂s/∂x̂‖ − 1)²
 
+Slopes a little above 1 cost little: of c times a critic of slope 1, c W − λ (c − 1)² is greatest at
+c = 1 + W / 2λ, so that what the critic measures is above the distance by that.
+
 **hinge** (J. H. Lim and J. C. Ye 2017, "Geometric GAN"; T. Miyato et al. 2018, "Spectral
 normalization for generative adversarial networks", eqs. 16 and 17). Scores beyond ±1 are good
-enough.
+enough; the best critic's are ±1, the sign that of p − q, and its loss is 2 Σ min(p, q).
 
     critic      E_p max(0, 1 − s) + E_q max(0, 1 + s)  generator  −E_q s
 """

@@ -18,6 +18,13 @@ from scratchgen.models.autoregressive.images import AutoregressiveModel
 from scratchgen.models.bounds import BoundedModel
 from scratchgen.training.media import codes
 from scratchgen.training.media.examples import Examples, batches_of
+from scratchgen.training.media.judging import (
+    ImageJudge,
+    Judgement,
+    check_collapse,
+    drawn,
+    is_judged,
+)
 from scratchgen.training.media.labels import given_labels, labels_to_learn
 from scratchgen.training.media.medium import (
     Figure,
@@ -26,6 +33,7 @@ from scratchgen.training.media.medium import (
     check_classes,
     check_show,
     classes_in_turn,
+    examples_of_a_step,
 )
 from scratchgen.training.pictures import save_grid
 
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
 QUICK = 8
 """Importance samples of the bound in a validation."""
 
+VALIDATED, JUDGED = 1_000, 5_000
+"""Images at most next to which draws are judged, in a validation and at the end."""
+
 
 class Images(Medium):
     name = "images"
@@ -43,6 +54,10 @@ class Images(Medium):
     bits = "bits per dimension"
     suffix = ".png"
     takes = ("label", "given", "known", "show")
+
+    def __init__(self, judge: ImageJudge | None = None) -> None:
+        """``judge``: of the draws of models without a density; by default made when needed."""
+        self._judge = judge
 
     def load(self, name: str, levels: int | None) -> ImageData:
         return datasets.load(name, levels)
@@ -62,8 +77,12 @@ class Images(Medium):
     def dimensions(self, data: ImageData) -> int:
         return math.prod(data.shape)
 
+    def ready(self, model: Any, data: ImageData, folder: Path) -> Images:
+        return Images(ImageJudge(data, folder)) if is_judged(model) else self
+
     def feed(self, model: Any, data: ImageData, batch_size: int) -> Examples:
-        return Examples(data.train, labels_to_learn(model.config, data), batch_size)
+        labels = labels_to_learn(model.config, data)
+        return Examples(data.train, labels, examples_of_a_step(model, batch_size))
 
     def figure(self, model: Any, samples: int | None = None) -> Figure:
         if isinstance(model, BoundedModel):
@@ -92,6 +111,28 @@ class Images(Medium):
         with no_grad():
             found = [backend.to_numpy(model.classify(x)) for (x,) in batches_of(data.part(part))]
         return float((numpy.concatenate(found) == data.labels[part]).mean())
+
+    def validate(self, model: Any, data: ImageData) -> tuple[str, float]:
+        """Of a model without a density the Fréchet distance between images and as many draws."""
+        if not is_judged(model):
+            return super().validate(model, data)
+        real, labels = _to_compare(model, data, "validation", VALIDATED)
+        fake = drawn(model, len(real), labels)
+        check_collapse(model, fake, labels)
+        return "frechet", self._judge_of(data).distance(real, fake)
+
+    def judge(self, model: Any, data: ImageData, part: str) -> Judgement:
+        real, labels = _to_compare(model, data, part, JUDGED)
+        return self._judge_of(data).judgement(real, drawn(model, len(real), labels))
+
+    def attainable(self, data: ImageData) -> str:
+        """Of the validation part, for the judge has learnt the training part by heart."""
+        judge, other = self._judge_of(data), data.validation[:JUDGED]
+        distance = judge.distance(data.test[:JUDGED], other)
+        return f"{judge.measure} {distance:.2f} of {len(other)} images of the validation part"
+
+    def _judge_of(self, data: ImageData) -> ImageJudge:
+        return self._judge or ImageJudge(data)
 
     def references(self, data: ImageData) -> dict[str, float]:
         return {
@@ -151,6 +192,12 @@ def nats_each(
         for x, context in batches_of(images, labels):
             found.append(backend.to_numpy(-log_prob(x, context)).astype("float64"))
     return numpy.concatenate(found)
+
+
+def _to_compare(model: Any, data: ImageData, part: str, n: int) -> tuple[Any, Any]:
+    """The first images of a part, up to ``n``, and their labels if the model is given these."""
+    labels = given_labels(model.config, data, part)
+    return data.part(part)[:n], None if labels is None else labels[:n]
 
 
 # -------------------------------------------------------------------------------------- pictures

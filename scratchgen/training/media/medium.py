@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy
 
 from scratchgen.errors import UsageError, unknown
+from scratchgen.training.media.judging import Judgement, is_judged
 
 if TYPE_CHECKING:
     from scratchgen.training.run import Run
@@ -120,6 +121,13 @@ class Medium:
         """By how many numbers the nats of a unit are divided for ``bits``."""
         return 1
 
+    def ready(self, model: Any, data: Any, folder: Path) -> Medium:
+        """This medium with what it takes to measure such a model, kept in the folder of the run.
+
+        Raises RunError if what is there cannot be used.
+        """
+        return self
+
     def feed(self, model: Any, data: Any, batch_size: int) -> Feed:
         """The batches to train ``model`` on."""
         raise NotImplementedError
@@ -146,10 +154,15 @@ class Medium:
     def validate(self, model: Any, data: Any) -> tuple[str, float]:
         """What tells in training how good the model is, the less the better, and its name.
 
-        Mean nats per unit of the validation part, if the model has a likelihood.
+        Mean nats per unit of the validation part, if the model has a likelihood. Raises RunError if
+        its draws have become all the same.
         """
         nats, _ = self.nats(model, data, "validation", quick=True)
         return "nats", float(nats.mean())
+
+    def judge(self, model: Any, data: Any, part: str) -> Judgement:
+        """What there is to say of draws of a model without a likelihood, next to that part."""
+        raise NotImplementedError
 
     def accuracy(self, model: Any, data: Any, part: str) -> float | None:
         """The share of that part whose class the model tells; None if it tells none."""
@@ -167,9 +180,18 @@ class Medium:
         """Nats per unit that any model should beat on the test part, by what gives them."""
         raise NotImplementedError
 
+    def attainable(self, data: Any) -> str:
+        """What :meth:`judge` says first, of the validation part in place of draws."""
+        raise NotImplementedError
+
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """Write what is drawn to ``path``."""
         raise NotImplementedError
+
+
+def examples_of_a_step(model: Any, batch_size: int) -> int:
+    """Those that the model's loss, or the turns of its players, are given at a time."""
+    return batch_size * (model.config.critic_steps if is_judged(model) else 1)
 
 
 def check_show(name: str | None, pictures: Sequence[str]) -> None:

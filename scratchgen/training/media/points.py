@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from autograd import backend, no_grad
+import autograd.numpy as np
+from autograd import backend, grad, no_grad
 from scratchgen.data import points
 from scratchgen.data.points import PointData
+from scratchgen.data.toys import TOYS, Gaussians
 from scratchgen.errors import UsageError
+from scratchgen.judging import scores
 from scratchgen.training import plots
 from scratchgen.training.media.examples import Examples, batches_of
+from scratchgen.training.media.judging import (
+    Judgement,
+    check_collapse,
+    drawn,
+    is_judged,
+    of_draws,
+)
 from scratchgen.training.media.medium import (
     Medium,
     Request,
     check_classes,
     check_show,
     classes_in_turn,
+    examples_of_a_step,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +39,9 @@ if TYPE_CHECKING:
 
 SHOWN = 2_000
 """Points of a picture."""
+
+JUDGED = 512
+"""Points at most next to which draws are judged: a transport takes the cube of their number."""
 
 
 class Points(Medium):
@@ -58,7 +73,8 @@ class Points(Medium):
         return data.dimensions
 
     def feed(self, model: Any, data: PointData, batch_size: int) -> Examples:
-        return Examples(_as_of(model, data.train), _labels(model, data, "train"), batch_size)
+        x, labels = _as_of(model, data.train), _labels(model, data, "train")
+        return Examples(x, labels, examples_of_a_step(model, batch_size))
 
     def nats(
         self,
@@ -75,6 +91,29 @@ class Points(Medium):
                 found.append(-log_prob.astype("float64"))
         return numpy.concatenate(found), len(x)
 
+    def validate(self, model: Any, data: PointData) -> tuple[str, float]:
+        """Of a model without a density the Wasserstein distance between points and draws."""
+        if not is_judged(model):
+            return super().validate(model, data)
+        real, fake, labels = _to_compare(model, data, "validation")
+        check_collapse(model, fake, labels)
+        return "wasserstein", _distance(real, fake)
+
+    def judge(self, model: Any, data: PointData, part: str) -> Judgement:
+        real, fake, _ = _to_compare(model, data, part)
+        distance = _distance(real, fake)
+        measures, text = {"wasserstein": distance}, f"Wasserstein distance {distance:.3f}"
+        if isinstance(toy := TOYS.get(data.name), Gaussians):
+            modes = scores.modes_found(fake, backend.to_numpy(toy.centres), toy.sigma)
+            measures |= {"modes": modes.found, "near_modes": modes.share}
+            text += f", {modes.found} of {toy.classes} modes, {modes.share:.1%} of draws near one"
+        return Judgement({**measures, "draws": len(fake)}, text, of_draws(fake))
+
+    def attainable(self, data: PointData) -> str:
+        n = min(len(data.test), len(data.validation), JUDGED)
+        distance = _distance(data.test[:n], data.validation[:n])
+        return f"Wasserstein distance {distance:.3f} of {n} points of the validation part"
+
     def references(self, data: PointData) -> dict[str, float]:
         truth = {} if data.entropy is None else {"the density itself": data.entropy}
         return {**truth, "one Gaussian": _gaussian_nats(data.train, data.test)}
@@ -82,16 +121,23 @@ class Points(Medium):
     def shows(self, model: Any) -> tuple[str, ...]:
         if model.config.dimensions != 2 or model.config.classes:
             return ()
+        if is_judged(model):
+            return ("critic",)
         return ("density", "layers") if hasattr(model, "transform") else ("density",)
 
     def draw(self, path: Path, run: Run, request: Request) -> None:
-        """A scatter plot of samples; or the density, or the samples on their way through layers."""
+        """A scatter plot of samples; or one of the pictures that it ``shows``."""
         model, (low, high) = run.model(), _square(run)
         check_show(request.show, self.shows(model))
         if request.show == "density":
             plots.density(path, lambda x: self._density(model, x), low, high)
         elif request.show == "layers":
             plots.transport(path, _on_their_way(model, request), low, high)
+        elif request.show == "critic":
+            samples, _ = _samples(run, model, request)
+            data = run.data().test[: len(samples)]
+            score, slope = (partial(f, model) for f in (_scores, _slopes))
+            plots.critic(path, score, slope, data, samples, low, high)
         else:
             plots.scatter(path, *_samples(run, model, request), low, high)
 
@@ -116,6 +162,18 @@ def _labels(model: Any, data: PointData, part: str) -> Any:
         return None
     assert data.labels is not None  # Points.check has seen to it
     return data.labels[part]
+
+
+def _to_compare(model: Any, data: PointData, part: str) -> tuple[numpy.ndarray, numpy.ndarray, Any]:
+    """The first points of a part, as many draws, and the labels if the model is given these."""
+    real, labels = data.part(part)[:JUDGED], _labels(model, data, part)
+    labels = None if labels is None else labels[:JUDGED]
+    return real, drawn(model, len(real), labels), labels
+
+
+def _distance(real: numpy.ndarray, fake: numpy.ndarray) -> float:
+    """W₁ of points and draws; no number if some draw is none."""
+    return scores.wasserstein_distance(real, fake) if numpy.isfinite(fake).all() else math.nan
 
 
 def _gaussian_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
@@ -147,6 +205,18 @@ def _samples(run: Run, model: Any, request: Request) -> tuple[numpy.ndarray, Any
         temperature=request.temperature,
     )
     return backend.to_numpy(x), labels
+
+
+def _scores(model: Any, x: numpy.ndarray) -> numpy.ndarray:
+    """What the critic gives host arrays (N, D): (N,)."""
+    with no_grad():
+        return backend.to_numpy(model.critic(backend.asarray(_as_of(model, x))))
+
+
+def _slopes(model: Any, x: numpy.ndarray) -> numpy.ndarray:
+    """Where its scores rise, and how fast: (N, D)."""
+    slope = grad(lambda x: np.sum(model.critic(x)))(backend.asarray(_as_of(model, x)))
+    return backend.to_numpy(slope)
 
 
 def _on_their_way(model: Any, request: Request) -> list[numpy.ndarray]:

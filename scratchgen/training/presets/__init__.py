@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from scratchgen.errors import unknown
-from scratchgen.training.presets import autoregressive, flows, latent
+from scratchgen.training.presets import adversarial, autoregressive, flows, latent
 from scratchgen.training.presets.preset import Preset
 
 __all__ = ["PRESETS", "Preset", "find"]
 
-PRESETS: dict[str, Preset] = {**autoregressive.PRESETS, **latent.PRESETS, **flows.PRESETS}
+PRESETS: dict[str, Preset] = {
+    **autoregressive.PRESETS,
+    **latent.PRESETS,
+    **flows.PRESETS,
+    **adversarial.PRESETS,
+}
 
 
 def find(name: str) -> Preset:
