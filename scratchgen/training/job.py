@@ -146,13 +146,14 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
     paths = [folder.sample(name + medium.suffix) for name in drawn]
     for path, show in zip(paths, drawn.values(), strict=True):
         medium.draw(path, run, Request(seed=run.seed, show=show))
-    references = medium.references(data).items()
-    compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
-    result = (
+    result = [
         f"test: {figures.sentence(medium)} "
-        f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})",
-        f"to compare: {compared} nats per {medium.unit}",
-    )
+        f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})"
+    ]
+    references = medium.references(data).items()
+    if references and figures.figure.kind != "reconstruction":  # which are no likelihoods
+        compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
+        result.append(f"to compare: {compared} nats per {medium.unit}")
     folder.write_report(page(folder, medium, result))
     where = (f"samples: {paths[0]}", f"report: {folder.report}", f"run folder: {folder.path}")
     for line in (*result, *where):

@@ -35,7 +35,7 @@ from scratchgen.models.flows.flow import (
 from scratchgen.nn import MLP, zeros
 from scratchgen.transforms.coupling import AdditiveCoupling, checkerboard
 from scratchgen.transforms.shapes import Flatten
-from scratchgen.transforms.transform import Compose, Transform, check_width, no_change
+from scratchgen.transforms.transform import Compose, Transform, check_width, per_channel
 
 # -------------------------------------------------------------------------------- configuration
 
@@ -100,11 +100,11 @@ class Scaling(Transform):
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         check_width(self, x, len(self.log_scale))
-        return x * np.exp(self.log_scale), no_change(x) + np.sum(self.log_scale)
+        return x * np.exp(self.log_scale), per_channel(x, self.log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
         check_width(self, z, len(self.log_scale))
-        return z * np.exp(-self.log_scale), no_change(z) - np.sum(self.log_scale)
+        return z * np.exp(-self.log_scale), -per_channel(z, self.log_scale)
 
 
 def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> list[Transform]:
