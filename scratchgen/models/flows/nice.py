@@ -32,7 +32,7 @@ from scratchgen.models.flows.flow import (
     PointConfig,
     PointFlow,
 )
-from scratchgen.nn import MLP, zeros
+from scratchgen.nn import MLP
 from scratchgen.transforms.coupling import AdditiveCoupling, checkerboard
 from scratchgen.transforms.shapes import Flatten
 from scratchgen.transforms.transform import Compose, Transform, check_width, per_channel
@@ -108,7 +108,11 @@ class Scaling(Transform):
 
 
 def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> list[Transform]:
-    """The couplings and the scaling, of vectors (N, width)."""
+    """The couplings and the scaling, of vectors (N, width).
+
+    At first the couplings shift at random. Were they to shift by 0, data that look the same when
+    they are mirrored, such as a ring, would give them no reason ever to do anything else.
+    """
 
     def coupling(odd: bool) -> AdditiveCoupling:
         network = MLP(
@@ -119,7 +123,6 @@ def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> 
             layers=config.layers,
             context=config.classes,
             dropout=config.dropout,
-            last=zeros,
         )
         return AdditiveCoupling(checkerboard(1, width, odd).reshape(width), network)
 
