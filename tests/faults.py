@@ -164,7 +164,7 @@ ENGINE: tuple[tuple[str, Callable, str, str], ...] = (
     (
         "gradients share memory with the seed",
         core.backward_pass,
-        "else g.copy()",
+        "else _copied(node, g)",
         "else g",
     ),
     (

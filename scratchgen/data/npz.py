@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy
@@ -33,7 +33,6 @@ def load(path: Path, levels: int | None = None) -> ImageData:
 
 
 def arrays_of(path: Path) -> dict[str, numpy.ndarray]:
-    """All arrays of the archive by name. Raises RunError if it cannot be read as one."""
     """All arrays of the archive by name. Raises RunError if it cannot be read as one."""
     try:
         with path.open("rb") as stream:  # NumPy would leave a damaged file open
@@ -66,12 +65,7 @@ def _only_images(path: Path, arrays: dict[str, numpy.ndarray]) -> tuple[str, num
 
 def _given_split(path: Path, arrays: dict[str, numpy.ndarray], levels: int | None) -> ImageData:
     """The three parts as they are."""
-    if {"valid", "validation"} <= arrays.keys():
-        raise RunError(f"{path}: both 'valid' and 'validation'; leave one of them out")
-    names = ["train", "validation" if "validation" in arrays else "valid", "test"]
-    for name in names:
-        if name not in arrays:
-            raise RunError(f"{path}: no array {name!r}, but {', '.join(arrays)}")
+    names = names_of_parts(path, arrays)
     parts = [_checked(path, name, arrays[name]) for name in names]
     for name, images in zip(names, parts, strict=True):
         if images.shape[1:] != parts[0].shape[1:]:
@@ -82,6 +76,17 @@ def _given_split(path: Path, arrays: dict[str, numpy.ndarray], levels: int | Non
     levels = _levels(parts, levels)
     train, validation, test = (images.astype(smallest_type(levels)) for images in parts)
     return ImageData(str(path), levels, train, validation, test)
+
+
+def names_of_parts(path: Path, arrays: Mapping[str, numpy.ndarray]) -> list[str]:
+    """The names of the arrays with the three parts. Raises RunError unless there are these."""
+    if {"valid", "validation"} <= arrays.keys():
+        raise RunError(f"{path}: both 'valid' and 'validation'; leave one of them out")
+    names = ["train", "validation" if "validation" in arrays else "valid", "test"]
+    for name in names:
+        if name not in arrays:
+            raise RunError(f"{path}: no array {name!r}, but {', '.join(arrays) or 'none'}")
+    return names
 
 
 def _checked(path: Path, name: str, images: numpy.ndarray) -> numpy.ndarray:
@@ -128,4 +133,6 @@ def labels_of(path: Path, arrays: dict[str, numpy.ndarray], count: int) -> numpy
             f"{path}: array 'labels' is {labels.dtype} of shape {labels.shape}; expected "
             f"integers of shape ({count},), one for each example"
         )
+    if int(labels.min()) < 0:
+        raise RunError(f"{path}: array 'labels' has the label {labels.min()}; expected 0 up")
     return labels

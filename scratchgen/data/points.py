@@ -11,12 +11,16 @@ import numpy
 from autograd import backend
 from scratchgen.data.images import PARTS, rows_by_five
 from scratchgen.data.loading import existing
-from scratchgen.data.npz import arrays_of, labels_of
+from scratchgen.data.npz import arrays_of, labels_of, names_of_parts
 from scratchgen.data.toys import TOYS
 from scratchgen.errors import RunError, UsageError, unknown
 
 SIZES = {"train": 50_000, "validation": 5_000, "test": 20_000}
 """Points of each part of a density that is known."""
+
+
+LARGEST = 1e15
+"""Above any number of a point: its square must be a number too, in float32."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,9 @@ def _from_file(path: Path) -> PointData:
         train, validation, test = (points[rows[part]] for part in PARTS)
         named = None if labels is None else {part: labels[rows[part]] for part in PARTS}
         return PointData(name, train, validation, test, named)
-    names = ("train", "valid", "test")
-    for array in names:
-        if array not in arrays:
-            raise RunError(
-                f"{path}: no array {array!r}, nor 'points'; it has {', '.join(arrays) or 'none'}"
-            )
+    if "labels" in arrays:
+        raise RunError(f"{path}: 'labels' of which points? They belong to an array 'points'")
+    names = names_of_parts(path, arrays)
     train, validation, test = parts = [_checked(path, array, arrays[array]) for array in names]
     widths = [points.shape[1] for points in parts]
     if len(set(widths)) > 1:
@@ -102,7 +103,9 @@ def _checked(path: Path, name: str, points: numpy.ndarray) -> numpy.ndarray:
             f"{path}: array {name!r} is {points.dtype} of shape {points.shape}; "
             "expected numbers (N, D), neither of them 0"
         )
-    if not numpy.isfinite(points).all():
-        bad = int((~numpy.isfinite(points)).sum())
-        raise RunError(f"{path}: array {name!r} has {bad} values that are NaN or infinite")
+    bad = int((~(numpy.abs(points) < LARGEST)).sum())
+    if bad:
+        raise RunError(
+            f"{path}: array {name!r} has {bad} values that are no numbers below {LARGEST:g}"
+        )
     return points.astype("float64")

@@ -19,10 +19,14 @@ from typing import Any, ClassVar
 
 import autograd.numpy as np
 from autograd.scipy.special import logsumexp
-from scratchgen.models.images import ImageModel
+from scratchgen.models.images import ImageModel, logits_of
 
-ROWS = 20_000
-"""Examples, counting each as often as it is drawn for, that go through the model together."""
+NUMBERS = 10_000_000
+"""Numbers that the distributions of all values of all draws take which are computed together.
+
+In float32 they are 40 MB, and what else is in memory then at most about four times as much, unless
+hidden layers are much wider than that, as those of convolutional networks may be.
+"""
 
 
 class BoundedModel(ImageModel):
@@ -47,7 +51,8 @@ class BoundedModel(ImageModel):
         """ln 1/k Σ_i w_i, in nats per image (N,): on average at most ln p(x), and nearer with k."""
         if k < 1:
             raise ValueError(f"log_prob_iw: k={k} importance samples; at least 1")
-        most = max(1, ROWS // max(1, len(x)))
+        each = math.prod(self.shape) * logits_of(self.config.levels)  # numbers of one draw
+        most = max(1, NUMBERS // max(1, len(x) * each))
         sizes = [min(most, k - start) for start in range(0, k, most)]
         log_w = [self.log_weights(x, n, rng, context, training=training) for n in sizes]
         return logsumexp(np.concatenate(log_w), axis=0) - math.log(k)

@@ -35,6 +35,11 @@ class ImageConfig:
             require(self, getattr(self, name) >= 1, name, "at least 1")
         require(self, self.levels >= 2, "levels", "at least 2")
 
+    @property
+    def dimensions(self) -> int:
+        """Numbers of an image."""
+        return self.height * self.width * self.colours
+
 
 def logits_of(levels: int) -> int:
     """How many numbers give the distribution of one value."""

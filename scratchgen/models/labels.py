@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as np
+from autograd import backend
 from autograd.nn import one_hot
 
 
-def checked_labels(model: Any, context: Any, n: int) -> Any:
+def checked_labels(model: Any, context: Any, n: int, *, unknown: bool = False) -> Any:
     """``context``, labels (n,) or one for all, as labels (n,); None for a model without classes.
 
-    Raises ValueError if they are missing, too much, or of another number.
+    Raises ValueError if they are missing, too much, or of another number, and on the CPU if one is
+    no class; a GPU would have to be waited for. ``unknown``: −1 is allowed, for a class not known.
     """
     name, classes = type(model).__name__, getattr(model.config, "classes", 0)
     if context is None and classes:
@@ -22,7 +24,13 @@ def checked_labels(model: Any, context: Any, n: int) -> Any:
         raise ValueError(f"{name} is not class-conditional: context must be None")
     if np.shape(context) not in ((), (n,)):
         raise ValueError(f"{name}: context {np.shape(context)}, expected one label or ({n},)")
-    return np.zeros(n, int) + context
+    labels = np.zeros(n, int) + context
+    if backend.current() == "numpy" and n:
+        low, high = labels.min(), labels.max()
+        if not (-1 if unknown else 0) <= low <= high < classes:
+            expected = f"0 to {classes - 1}" + ", or -1" * unknown
+            raise ValueError(f"{name}: labels of {low} to {high}, expected {expected}")
+    return labels
 
 
 def labels_as_vectors(model: Any, context: Any, n: int) -> Any:

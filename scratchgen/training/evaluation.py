@@ -47,8 +47,10 @@ class Evaluation:
         return f"{self.n:,} {medium.unit}s" if self.n >= 10_000 else f"{self.n} {medium.unit}s"
 
     def comparison(self, medium: Medium, data: Any) -> str:
-        """What there is to compare it with."""
+        """What there is to compare it with; nothing if there is not."""
         references = medium.references(data).items()
+        if self.figure.kind == "reconstruction" or not references:  # which is no likelihood
+            return ""
         compared = ", ".join(f"{name} {nats:.{digits(nats)}f}" for name, nats in references)
         return f"{compared} nats per {medium.unit}"
 

@@ -139,11 +139,12 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
     paths = [folder.sample(name + medium.suffix) for name in drawn]
     for path, show in zip(paths, drawn.values(), strict=True):
         medium.draw(path, run, Request(seed=run.seed, show=show))
-    result = (
+    result = [
         f"test: {figures.sentence(medium)} "
-        f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})",
-        f"to compare: {figures.comparison(medium, data)}",
-    )
+        f"({figures.count(medium)}, weights of epoch {trainer.best_epoch})"
+    ]
+    if compared := figures.comparison(medium, data):
+        result.append(f"to compare: {compared}")
     folder.write_report(page(folder, medium, result))
     where = (f"samples: {paths[0]}", f"report: {folder.report}", f"run folder: {folder.path}")
     for line in (*result, *where):

@@ -41,10 +41,9 @@ class Optimisation:
             clip_by_norm(self.optimiser.flat, self.settings.clip)
         self.optimiser.learning_rate = self.settings.learning_rate * self._factor()
         self.optimiser.step()
-        self.changed()
 
     def changed(self) -> None:
-        """Called after the weights were changed, by ``step`` or by a rule of the model's own."""
+        """Called when the weights are what they are to be after a step, or a rule of the model's."""
         if self.average:
             self.average.update()
 

@@ -20,13 +20,18 @@ ARROWS = 20
 
 
 def scatter(path: Path, x: numpy.ndarray, labels: Any, low: float, high: float) -> None:
-    """Points (N, 2), those of each label (N,) in a colour; of more dimensions the first two."""
+    """Points (N, 2), those of each label (N,) in a colour; of more dimensions the first two.
+
+    Numbers (N, 1) as a histogram.
+    """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    second = x[:, 1] if x.shape[1] > 1 else numpy.zeros(len(x))
-    colours = {"c": "black"} if labels is None else {"c": labels, "cmap": "tab10"}
-    axes.scatter(x[:, 0], second, s=3, linewidths=0, **colours)
-    _frame(axes, low, high)
+    if x.shape[1] == 1:
+        axes.hist(x[:, 0], bins=50, range=(low, high), color="black")
+    else:
+        colours = {"c": "black"} if labels is None else {"c": labels, "cmap": "tab10"}
+        axes.scatter(x[:, 0], x[:, 1], s=3, linewidths=0, **colours)
+        _frame(axes, low, high)
     save(figure, path)
 
 

@@ -12,7 +12,7 @@ import numpy
 
 from autograd import backend
 from autograd.debug import debug
-from scratchgen.errors import Interrupted, RunError
+from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.metrics import bits_per_dimension
 from scratchgen.training.evaluation import digits
 from scratchgen.training.media.medium import Medium
@@ -70,6 +70,11 @@ class Trainer:
         self.batches = settings.epoch_steps or self.feed.batches  # of one epoch
         self.total = settings.steps or settings.epochs * self.batches  # steps
         self.epochs = math.ceil(self.total / self.batches)
+        if hasattr(model, "update") and self.feed.batches > 1:
+            raise UsageError(
+                f"batch_size={settings.batch_size}: each step of this model takes in all the data, "
+                f"which would be {self.feed.batches} batches; choose a larger one"
+            )
         self.players = getattr(model, "players", {"": (model, 1)})
         self.optimisations = {
             name: Optimisation(module, settings, self.total * turns)
@@ -116,7 +121,10 @@ class Trainer:
         """Show the first batch to a model with parameters that are to suit the data."""
         if hasattr(self.model, "initialise"):
             batch, _ = next(self.feed.after(0, lambda number: self._rng(_ORDER, number)))
-            self.model.initialise(batch, self._rng(_INITIAL, 0))
+            try:
+                self.model.initialise(batch, self._rng(_INITIAL, 0))
+            except ValueError as error:
+                raise RunError(f"it cannot be fitted to {self.data.name}: {error}") from error
 
     def _without_progress(self) -> bool:
         """Whether validation has not become better for as long as the patience lasts."""
@@ -170,11 +178,15 @@ class Trainer:
             metrics = self.model.update(batch, rng)
             self.optimisations[""].changed()
         else:
-            metrics = {}
+            metrics, moved = {}, []
             for player, loss, found in self._turns(batch, rng):
+                while moved:  # after its turn a model may still have bounded its weights
+                    moved.pop().changed()
                 loss.backward()
                 self.optimisations[player].step()
+                moved.append(self.optimisations[player])
                 metrics |= found
+            moved.pop().changed()
         self.feed.keep(metrics)
         self.step += 1
         # in float64, in which sums of float32 are exact, or nearly

@@ -13,12 +13,11 @@ batch normalisation.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
-from scratchgen.transforms.transform import Transform, check_width, no_change
+from scratchgen.transforms.transform import Transform, check_width, per_channel
 
 CONSTANT = 1e-5
 """Deviation of a channel, relative to its mean, up to which it is rounding."""
@@ -33,14 +32,11 @@ class ActNorm(Transform):
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         check_width(self, x, len(self.shift))
-        return x * np.exp(self.log_scale) + self.shift, self._log_det(x)
+        return x * np.exp(self.log_scale) + self.shift, per_channel(x, self.log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
         check_width(self, z, len(self.shift))
-        return (z - self.shift) * np.exp(-self.log_scale), -self._log_det(z)
-
-    def _log_det(self, x: Any) -> Any:
-        return no_change(x) + math.prod(x.shape[1:-1]) * np.sum(self.log_scale)
+        return (z - self.shift) * np.exp(-self.log_scale), -per_channel(z, self.log_scale)
 
     def initialise(self, x: Any, context: Any = None) -> Any:
         """Each channel of z then has mean 0 and variance 1 over x and all its pixels.

@@ -3,7 +3,7 @@
 G. Papamakarios, T. Pavlakou and I. Murray (2017), "Masked autoregressive flow for density
 estimation".
 
-With functions µ_i and α_i of the numbers x_1, …, x_{i−1} before x_i (eqs. 3 to 5),
+With functions µ_i and α_i of the numbers x_1, …, x_{i−1} before x_i,
 
     z_i = (x_i − µ_i) exp(−α_i)          ln |det ∂z/∂x| = −Σ_i α_i
     x_i = z_i exp(α_i) + µ_i
@@ -35,7 +35,7 @@ from autograd.nn import dropout, relu
 from scratchgen.nn import Module
 from scratchgen.nn.initialisers import zeros
 from scratchgen.nn.masked_dense import MaskedDense
-from scratchgen.transforms.transform import Transform, check_width, per_example
+from scratchgen.transforms.transform import Transform, check_vectors, per_example
 
 
 class MaskedNetwork(Module):
@@ -97,8 +97,9 @@ class MaskedAutoregressive(Transform):
     once for each number.
 
     The network's number s becomes α = a tanh(s / a), ``limit`` a: near to s where that is small,
-    but never beyond ±a. So neither direction overflows, whatever the parameters are, and a flow's
-    density has light tails also where there were no data to learn from.
+    but never beyond ±a. So no number is scaled by more than exp(a), or less than exp(−a), whatever
+    the parameters are, and a flow's density has light tails also where there were no data to learn
+    from. The shift µ has no bound.
     """
 
     def __init__(
@@ -126,12 +127,12 @@ class MaskedAutoregressive(Transform):
         return mean, self.limit * np.tanh(s / self.limit)
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
-        check_width(self, x, len(self.order))
+        check_vectors(self, x, len(self.order))
         mean, log_scale = self.conditionals(x, context, rng)
         return (x - mean) * np.exp(-log_scale), -per_example(log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
-        check_width(self, z, len(self.order))
+        check_vectors(self, z, len(self.order))
         places = np.arange(len(self.order))
         x = np.zeros(z.shape, z.dtype)
         for i in self.order:  # those before it are known

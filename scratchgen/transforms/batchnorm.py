@@ -16,12 +16,11 @@ give the data.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor, no_grad
-from scratchgen.transforms.transform import Transform, check_width, no_change
+from scratchgen.transforms.transform import Transform, check_width, per_channel
 
 EPSILON = 1e-5
 """ε: a channel that is constant over a batch keeps a finite log-determinant."""
@@ -50,13 +49,13 @@ class BatchNormFlow(Transform):
             mean, variance = _statistics(x)
             self._keep(x, self.decay)
         log_scale = self._log_scale(variance)
-        return (x - mean) * np.exp(log_scale) + self.bias, self._log_det(x, log_scale)
+        return (x - mean) * np.exp(log_scale) + self.bias, per_channel(x, log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
         """By the running statistics: there is no batch of data."""
         check_width(self, z, len(self.bias))
         log_scale = self._log_scale(self.variance)
-        return (z - self.bias) * np.exp(-log_scale) + self.mean, -self._log_det(z, log_scale)
+        return (z - self.bias) * np.exp(-log_scale) + self.mean, -per_channel(z, log_scale)
 
     def initialise(self, x: Any, context: Any = None) -> Any:
         """The running statistics are at first those of x."""
@@ -67,9 +66,6 @@ class BatchNormFlow(Transform):
 
     def _log_scale(self, variance: Any) -> Any:
         return self.log_gain - 0.5 * np.log(variance + EPSILON)
-
-    def _log_det(self, x: Any, log_scale: Any) -> Any:
-        return no_change(x) + math.prod(x.shape[1:-1]) * np.sum(log_scale)
 
     def _keep(self, x: Any, decay: float) -> None:
         """The variance of n values is on average (n − 1)/n of that of the data: made up for."""

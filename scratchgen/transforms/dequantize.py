@@ -38,6 +38,10 @@ class Dequantize(Transform):
 
     ``log_det`` is −d ln levels. The ``inverse`` rounds down; of a rounding there is no determinant,
     and its ``log_det`` is 0.
+
+    In float32 y must stay clear of the neighbouring levels, and of 1. So u is moved to at least
+    levels · 2⁻²² from 0 and from 1: of uniform noise a share of levels · 2⁻²¹, 0.01 % with 256
+    levels and 0.2 % with 4096. ``log_det`` knows nothing of it.
     """
 
     def __init__(self, levels: int) -> None:
@@ -48,8 +52,6 @@ class Dequantize(Transform):
         if rng is None:
             raise ValueError(f"{type(self).__name__}: it draws noise; pass rng, a generator")
         u, log_q = self.noise(x, rng)
-        # Even in float32 y stays clear of the neighbouring levels, and of 1. What this cuts off is
-        # of the size of a rounding error.
         margin = self.levels * 2.0**-22
         y = ((x + np.clip(u, margin, 1 - margin)) / self.levels).astype("float32")
         return y, -math.prod(x.shape[1:]) * math.log(self.levels) - log_q
@@ -70,7 +72,8 @@ COUPLINGS = 4
 class VariationalDequantize(Dequantize):
     """The same with noise that is learnt: u ~ q(u | x), for images (N, H, W, C).
 
-    Labels, the ``context``, tell it nothing that the image does not, and are not looked at.
+    Labels, the ``context``, are not looked at, though the best q depends on them: in the model u
+    has the density p(x + u | label) / P(x | label). The bound is valid, but looser.
     """
 
     def __init__(self, config: Any, rng: Any) -> None:

@@ -20,14 +20,13 @@ singular. Its inverse is not computed either: each triangle is solved for, from 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
 from autograd.numpy.linalg import solve_triangular
 from scratchgen.nn.initialisers import orthogonal
-from scratchgen.transforms.transform import Transform, check_width, no_change
+from scratchgen.transforms.transform import Transform, check_width, per_channel
 
 
 class Invertible1x1(Transform):
@@ -48,7 +47,7 @@ class Invertible1x1(Transform):
         check_width(self, x, len(self.sign))
         lower, upper = self._triangles()
         weight = self.permutation @ lower @ upper
-        return np.matmul(x, weight.T), self._log_det(x)
+        return np.matmul(x, weight.T), per_channel(x, self.log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
         """Raises LinAlgError, a ValueError, if an s is so small that it is rounded to 0."""
@@ -57,16 +56,13 @@ class Invertible1x1(Transform):
         columns = z.reshape(-1, len(self.sign)).T  # of each pixel its channels
         columns = solve_triangular(lower, self.permutation.T @ columns, lower=True)
         columns = solve_triangular(upper, columns)
-        return columns.T.reshape(z.shape), -self._log_det(z)
+        return columns.T.reshape(z.shape), -per_channel(z, self.log_scale)
 
     def _triangles(self) -> tuple[Any, Any]:
         """L and U + diag s. What is stored on the other side of the diagonals is not used."""
         one = np.diag(np.ones_like(self.sign))
         scale = self.sign * np.exp(self.log_scale)
         return np.tril(self.below, -1) + one, np.triu(self.above, 1) + np.diag(scale)
-
-    def _log_det(self, x: Any) -> Any:
-        return no_change(x) + math.prod(x.shape[1:-1]) * np.sum(self.log_scale)
 
 
 def lu(matrix: Any) -> tuple[Any, Any]:

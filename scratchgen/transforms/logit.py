@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 import autograd.numpy as np
-from autograd import backend
+from autograd import backend, constant
 from autograd.nn import sigmoid, softplus
 from scratchgen.transforms.transform import Transform, per_example
 
@@ -33,7 +33,7 @@ class Logit(Transform):
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         """Raises ValueError for x outside of [0, 1]: on the CPU only; a GPU would be waited for."""
         if backend.current() == "numpy" and x.size:
-            low, high = backend.to_numpy(np.min(x)), backend.to_numpy(np.max(x))
+            low, high = constant(x).min(), constant(x).max()
             if not 0 <= low <= high <= 1:  # not a number either
                 raise ValueError(f"Logit: numbers from {low:g} to {high:g}, expected from 0 to 1")
         scale = 1 - 2 * self.alpha

@@ -35,7 +35,7 @@ from autograd import Tensor
 from autograd.nn import softplus
 from scratchgen.nn import Dense, Module
 from scratchgen.nn.initialisers import zeros
-from scratchgen.transforms.transform import Transform, check_width
+from scratchgen.transforms.transform import Transform, check_vectors
 
 LEAST_SLOPE = 1e-3
 """How much a transform may squeeze one direction."""
@@ -84,7 +84,7 @@ class Planar(Transform):
         self.numbers = Numbers(initial, rng, context)
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
-        check_width(self, x, self.dimensions)
+        check_vectors(self, x, self.dimensions)
         numbers, d = self.numbers(context), self.dimensions
         w, u, b = numbers[..., :d], numbers[..., d : 2 * d], numbers[..., 2 * d :]
         wu = np.sum(w * u, axis=-1, keepdims=True)

@@ -33,7 +33,7 @@ from typing import Any
 import autograd.numpy as np
 from autograd.nn import softplus
 from scratchgen.transforms.planar import Numbers, slope
-from scratchgen.transforms.transform import Transform, check_width
+from scratchgen.transforms.transform import Transform, check_vectors
 
 LEAST_ALPHA = 1e-3
 
@@ -51,14 +51,14 @@ class Radial(Transform):
         self.numbers = Numbers(initial.astype("float32"), rng, context)
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
-        check_width(self, x, self.dimensions)
+        check_vectors(self, x, self.dimensions)
         centre, alpha, s = self._parameters(context)
         r = _length(x - centre)
         across, log_det = self._stretch(r, alpha, s)
         return centre + across * (x - centre), log_det
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
-        check_width(self, z, self.dimensions)
+        check_vectors(self, z, self.dimensions)
         centre, alpha, s = self._parameters(context)
         length = _length(z - centre)
         c = alpha * s - length

@@ -171,6 +171,6 @@ class SplineCoupling(Coupling):
     def _with_changed(self, function: Any, x: Any, context: Any, rng: Any = None) -> Any:
         parameters = self._ask_network(x, context, rng, self.spline.numbers)
         parameters = parameters.reshape(*x.shape, self.spline.numbers)
-        changed = slice(None), np.broadcast_to(self.mask == 0, x.shape[1:])
-        y, log_slope = function(x[changed], parameters[changed])  # (N, how many are changed)
-        return self.mask * x + scatter(y, changed, x.shape), np.sum(log_slope, -1)
+        others = slice(None), np.broadcast_to(self.mask == 0, x.shape[1:])
+        y, log_slope = function(x[others], parameters[others])  # (N, how many are changed)
+        return self.mask * x + scatter(y, others, x.shape), np.sum(log_slope, -1)

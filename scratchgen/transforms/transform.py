@@ -4,8 +4,8 @@ If z = f(x) is invertible and differentiable, and z has the density p_Z, then x 
 
     ln p(x) = ln p_Z(f(x)) + ln |det ∂f/∂x|
 
-(L. Dinh, D. Krueger and Y. Bengio 2014, "NICE: Non-linear independent components estimation",
-eq. 2): where f spreads points apart, x lies denser than z. The last term is ``log_det``. Of
+(L. Dinh, D. Krueger and Y. Bengio 2014, "NICE: Non-linear independent components estimation"):
+where f spreads points apart, x lies denser than z. The last term is ``log_det``. Of
 functions applied one after the other they add up, and that of an inverse is the negative:
 
     ln |det ∂(g ∘ f)/∂x| = ln |det ∂g/∂y| + ln |det ∂f/∂x|,    ln |det ∂f⁻¹/∂z| = −ln |det ∂f/∂x|
@@ -16,6 +16,7 @@ is a rich density that can be both computed and drawn from.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,7 +84,10 @@ class Compose(Transform):
 
 
 class Inverse(Transform):
-    """The transform the other way round: its ``forward`` is the ``inverse`` of the one given."""
+    """The transform the other way round: its ``forward`` is the ``inverse`` of the one given.
+
+    ``initialise`` sets nothing: the one given is set from its own data, which come out here.
+    """
 
     def __init__(self, transform: Transform) -> None:
         self.transform = transform
@@ -105,9 +109,25 @@ def per_example(x: Any) -> Any:
     return np.sum(x, axis=tuple(range(1, x.ndim)))
 
 
+def per_channel(x: Any, log_scale: Any) -> Any:
+    """ln |det| (N,) where each channel of x (N, …, channels) is scaled, by exp(log_scale).
+
+    As often as there are pixels: h w Σ_c log_scale_c for images, Σ_c log_scale_c for points.
+    """
+    return no_change(x) + math.prod(x.shape[1:-1]) * np.sum(log_scale)
+
+
 def check_width(transform: Transform, x: Any, width: int) -> None:
     """Raise ValueError unless x is (N, …, width)."""
     if x.ndim < 2 or x.shape[-1] != width:
         raise ValueError(
             f"{type(transform).__name__}: input {tuple(x.shape)}, expected (N, …, {width})"
+        )
+
+
+def check_vectors(transform: Transform, x: Any, width: int) -> None:
+    """Raise ValueError unless x is (N, width)."""
+    if x.ndim != 2 or x.shape[1] != width:
+        raise ValueError(
+            f"{type(transform).__name__}: input {tuple(x.shape)}, expected (N, {width})"
         )

@@ -53,6 +53,7 @@ def assert_log_det_is_the_jacobians(function, x, context=None, atol=1e-8):
     """In float64, for every example. Returns y. ``function``: a ``forward`` or an ``inverse``."""
     y, log_det = run(function, x, context)
     assert log_det.shape == (len(x),) and log_det.dtype == y.dtype == "float64"
+    assert numpy.isfinite(y).all() and numpy.isfinite(log_det).all()
     expected = log_determinants(function, x, context)
     numpy.testing.assert_allclose(log_det, expected, rtol=0, atol=atol)
     return y

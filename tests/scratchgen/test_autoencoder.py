@@ -291,6 +291,14 @@ def test_with_the_best_denoiser_the_chain_ends_up_in_the_distribution_of_the_dat
     exact.assert_frequencies(x.ravel(), p)
 
 
+def test_the_temperature_is_that_of_every_draw_of_the_chain():
+    p = numpy.array([0.1, 0.2, 0.3, 0.4])
+    model = make(Denoiser, 1, 1, levels=4, transitions=2)
+    model.decode = lambda z: np.broadcast_to(backend.asarray(numpy.log(p)), (len(z), 4))
+    x = backend.to_numpy(model.sample(20_000, backend.default_rng(0), temperature=0.5))
+    exact.assert_frequencies(x.ravel(), p**2 / (p**2).sum())
+
+
 @pytest.mark.parametrize("kind", [Autoencoder, Denoiser])
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_the_model_is_float32_as_it_comes_and_every_parameter_learns(kind, network, rng):
@@ -304,7 +312,8 @@ def test_the_model_is_float32_as_it_comes_and_every_parameter_learns(kind, netwo
         assert parameter.grad.dtype == "float32", name
         assert backend.to_numpy(parameter.grad).any(), name
     with no_grad():
-        assert model.reconstruction(x).dtype == model.mean_code(x).dtype == "float32"
+        found = model.reconstruction(x), model.mean_code(x), model.reconstruct(x)
+        assert {array.dtype.name for array in found} == {"float32"}
     if kind is Denoiser:
         drawn = backend.to_numpy(model.sample(6, backend.default_rng(0)))
         assert drawn.shape == (6, 8, 8, 1) and 0 <= drawn.min() < drawn.max() <= 16
@@ -350,4 +359,6 @@ def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
             DenoiserConfig(**{field: value})
     with pytest.raises(ValueError, match=r"rate=1.5: rate must be below 1 for masking"):
         DenoiserConfig(rate=1.5)
+    with pytest.raises(ValueError, match="rate=inf: rate must be above 0, and finite"):
+        DenoiserConfig(noise="gaussian", rate=math.inf)
     assert DenoiserConfig(noise="gaussian", rate=1.5).rate == 1.5

@@ -10,8 +10,10 @@ import scipy.stats
 
 import autograd.numpy as np
 from autograd import Tensor, backend, jacobian, no_grad
+from scratchgen.models.flows.flow import MOST_LEVELS
 from scratchgen.models.flows.spline import SplineConfig, SplineFlow
 from scratchgen.models.images import ImageConfig
+from scratchgen.models.labels import labels_as_vectors
 from scratchgen.optim import Adam
 from scratchgen.transforms.dequantize import Dequantize, VariationalDequantize
 from scratchgen.transforms.logit import Logit
@@ -83,7 +85,7 @@ def every_level(levels):
     return np.arange(levels).reshape(-1, 1, 1, 1)
 
 
-@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("levels", [2, 17, 256, MOST_LEVELS])
 @pytest.mark.parametrize("u", [0.0, 1e-12, 0.5, 1 - 1e-9, 1 - 2.0**-53])
 def test_also_with_the_least_and_the_largest_noise_float32_rounds_down_to_the_level(levels, u):
     x = every_level(levels)
@@ -101,6 +103,27 @@ def test_uniform_noise_is_uniform_and_its_log_determinant_that_of_the_scale():
     assert scipy.stats.kstest(u.ravel(), "uniform").pvalue > 0.01
     assert abs(numpy.corrcoef(u[:, 0, 0, 0], u[:, 0, 1, 0])[0, 1]) < 0.03
     numpy.testing.assert_allclose(backend.to_numpy(log_det), -2 * math.log(5), rtol=1e-6)
+
+
+def test_a_share_of_the_noise_as_small_as_is_said_keeps_clear_of_its_level():
+    for levels, most in ((256, 1.3e-4), (MOST_LEVELS, 2e-3)):
+        u = (numpy.arange(2**16) + 0.5) / 2**16
+        y, _ = Dequantize(levels).forward(
+            np.zeros((len(u), 1), int), None, Given(backend.asarray(u[:, None]))
+        )
+        moved = abs(backend.to_numpy(y)[:, 0] * levels - u) > 1e-8
+        assert moved.mean() == pytest.approx(levels * 2.0**-21, abs=2 / len(u))
+        assert moved.mean() < most
+
+
+def test_more_levels_than_float32_has_noise_for_are_refused():
+    assert SplineConfig(levels=4096).levels == 4096
+    with pytest.raises(ValueError) as raised:
+        SplineConfig(levels=65536)
+    assert str(raised.value) == (
+        "levels=65536: levels must be at most 4096 in a flow: "
+        "store images of 16 bits as images // 256"
+    )
 
 
 def test_what_is_beyond_the_levels_becomes_the_first_or_the_last():
@@ -207,14 +230,15 @@ def model(kind="uniform", seed=0, **fields):
 IMAGES = numpy.array(list(itertools.product(range(LEVELS), repeat=2))).reshape(-1, 1, 2, 1)
 
 
-def cells(flow, side=80):
+def cells(flow, side=80, label=None):
     """ln p(x + u) on a grid of u of each image, (images, side²): by the midpoint rule."""
+    context = labels_as_vectors(flow, label, side**2)
     u = (numpy.arange(side) + 0.5) / side
     u = numpy.stack(numpy.meshgrid(u, u, indexing="ij"), -1).reshape(-1, 1, 2, 1)
     found = []
     with no_grad():
         for image in IMAGES:
-            z, log_det = flow.transform.forward(backend.asarray((image + u) / LEVELS))
+            z, log_det = flow.transform.forward(backend.asarray((image + u) / LEVELS), context)
             log_p = flow.noise.log_prob(z) + log_det - 2 * math.log(LEVELS)
             found.append(backend.to_numpy(log_p))
     return numpy.array(found)

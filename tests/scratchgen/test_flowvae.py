@@ -129,6 +129,20 @@ def test_draws_come_with_their_density(posterior):
     assert_within_four_errors(numpy.exp(log_g - log_q), 1)
 
 
+def test_of_two_inverse_autoregressive_transforms_the_second_goes_the_other_way():
+    """Else no number of a code would depend on the noise of a later one."""
+    model = make("iaf", transforms=2)
+    z_0 = numpy.random.default_rng(0).standard_normal((20, 1, 2))
+
+    def changed(by):
+        with no_grad():
+            _, _, features = model.posterior(backend.asarray(images(1, model)))
+            return backend.to_numpy(model.transformed(backend.asarray(z_0 + by), features)[0])
+
+    for by in numpy.eye(2):
+        assert (changed(by) != changed(0)).any(axis=(0, 1)).all()
+
+
 # -------------------------------------------------------------------------------------- bounds
 
 

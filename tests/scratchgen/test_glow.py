@@ -310,6 +310,9 @@ def test_values_give_the_same_model_when_it_was_made_with_another_seed(make, rng
 
 def test_wrong_configurations_are_errors_that_say_what_is_expected():
     for fields, message in {
+        ("height", 1): "height=1: height must be at least 2 to be squeezed",
+        ("scales", 4): "scales=4: scales must be at most 3 for images of 8 × 8 pixels",
+        ("scales", 20_000): "scales=20000: scales must be at most 3 for images of 8 × 8 pixels",
         ("height", 6): "height=6: height must be divisible by 4 to be squeezed 2 times",
         ("width", 7): "width=7: width must be divisible by 4",
         ("scales", 0): "scales=0: scales must be at least 1",

@@ -480,6 +480,15 @@ def test_the_bound_of_an_image_tends_to_the_integral_over_its_levels():
     exact.assert_frequencies(images, p)
 
 
+def test_the_temperature_of_images_multiplies_the_distances_from_the_means():
+    model = image_mixture(levels=200, alpha=0.05)
+    values = {"logits": [0.3, 0.0], "means": [[-1.0], [1.5]], "covariances": [[[0.5]], [[0.2]]]}
+    model.mixture.load({name: numpy.array(x) for name, x in values.items()})
+    images = host(model.sample(50, backend.default_rng(0), temperature=1e-9)).ravel()
+    levels = 200 * (scipy.special.expit([-1.0, 1.5]) - 0.05) / 0.9
+    assert set(images) == set(levels.astype(int))
+
+
 def test_images_are_points_with_the_determinant_of_the_engines_jacobian(rng):
     model = image_mixture(2, 3, levels=5)
     x = backend.asarray(rng.integers(0, 5, (4, 2, 3, 1)))
@@ -619,6 +628,8 @@ def test_samples_of_a_class_are_of_its_components(rng):
     told = backend.asarray(numpy.arange(60) % 3)
     points = model.sample(60, backend.default_rng(0), told)
     numpy.testing.assert_array_equal(host(model.classify(points)), numpy.arange(60) % 3)
+    near = host(model.sample(60, backend.default_rng(0), told, temperature=1e-9))
+    numpy.testing.assert_allclose(near, host(model.means)[host(told)], rtol=0, atol=1e-6)
     found = host(model.classify(model.sample(20_000, backend.default_rng(0))))
     exact.assert_frequencies(found, numpy.exp(host(model.log_priors())))
 
@@ -684,6 +695,28 @@ def test_images_are_classified_with_labels_told_in_training_only(rng):
 # --------------------------------------------------------------------------------------- errors
 
 
+@pytest.mark.parametrize("label", [-1, 2, 5])
+def test_a_label_that_is_no_class_is_an_error_on_the_cpu(label, rng):
+    if backend.current() != "numpy":
+        pytest.skip("a device would have to be waited for")
+    points = BayesClassifier(BayesConfig(), backend.default_rng(0))
+    of_images = ImageBayes(ImageBayesConfig(2, 2, classes=2), backend.default_rng(0))
+    x, labels = backend.asarray(rng.standard_normal((3, 2))), backend.asarray([0, label, 1])
+    draws = backend.default_rng(0)
+    for context in (label, labels):
+        calls = [
+            lambda context=context: points.log_prob(x, context),
+            lambda context=context: points.sample(3, draws, context),
+            lambda context=context: of_images.log_weights(
+                np.zeros((3, 2, 2, 1), int), 2, draws, context
+            ),
+            lambda context=context: of_images.sample(3, draws, context),
+        ]
+        for call in calls:
+            with pytest.raises(ValueError, match=r"labels of .* to .*, expected 0 to 1$"):
+                call()
+
+
 def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
     x = backend.asarray(rng.standard_normal((3, 2)))
     with pytest.raises(ValueError, match="4 components need at least as many points, not 3"):
@@ -705,6 +738,6 @@ def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
     for fields in ({"components": 0}, {"covariance": "round"}, {"floor": 0.0}, {"classes": 2}):
         with pytest.raises(ValueError, match=f"{next(iter(fields))} must be"):
             GaussianMixtureConfig(**fields)
-    for fields in ({"alpha": 0.5}, {"classes": 0}, {"labelled": 9}):
+    for fields in ({"alpha": 0.5}, {"classes": 0}, {"labelled": 9}, {"labelled": -1}):
         with pytest.raises(ValueError, match=f"{next(iter(fields))} must be"):
             ImageBayesConfig(**fields)

@@ -204,6 +204,20 @@ def test_the_temperature_falls_from_one_to_its_lowest():
     assert model.temperature(1_000) == model.temperature(None) == 0.4
 
 
+@pytest.mark.parametrize("estimator", ["gumbel", "straight_through"])
+def test_codes_are_relaxed_at_the_temperature_of_the_step(estimator):
+    def gradient(lowest, step):
+        model = make(estimator=estimator, lowest_temperature=lowest, annealing=0.01)
+        model.loss(backend.asarray(images(6, model)), backend.default_rng(0), step)[0].backward()
+        return taken(model)
+
+    warm, cold = gradient(1.0, None), gradient(0.1, None)
+    numpy.testing.assert_array_equal(gradient(0.1, 0), warm)
+    numpy.testing.assert_array_equal(gradient(0.1, 1_000), cold)
+    numpy.testing.assert_array_equal(gradient(0.1, 50), gradient(math.exp(-0.5), None))
+    assert abs(warm - cold).max() > 1e-3
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_divergence_is_weighted_in_training_and_the_nats_are_those_of_discrete_codes(estimator):
     def averages(**fields):
@@ -279,3 +293,5 @@ def test_wrong_configurations_are_errors_that_say_what_is_expected():
     }.items():
         with pytest.raises(ValueError, match=f"{field}={value}: {field} must be"):
             GumbelVAEConfig(**{field: value})
+    with pytest.raises(ValueError, match="annealing=inf: annealing must be"):
+        GumbelVAEConfig(annealing=math.inf)

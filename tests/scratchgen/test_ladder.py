@@ -296,6 +296,14 @@ def test_the_gap_of_the_bound_is_the_divergence_of_q_from_the_posterior():
     assert_within_four_standard_errors(reconstruction - kl_1 - kl_2, EVIDENCE - gap)
 
 
+def test_the_mean_code_is_the_mean_of_z_1_given_the_image():
+    model, variance = linear_gaussian(), A * A + S * S
+    expected = (B / variance + C * X / T**2) / (1 / variance + C * C / T**2)
+    with no_grad():
+        found = backend.to_numpy(model.mean_code(backend.asarray(X)))
+    numpy.testing.assert_allclose(found, expected.reshape(-1, 1), rtol=1e-12)
+
+
 # ---------------------------------------------------------------------------------------- training
 
 

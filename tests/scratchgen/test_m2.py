@@ -10,10 +10,8 @@ import scipy.stats
 import autograd.numpy as np
 from autograd import Tensor, backend, no_grad
 from autograd.test_util import check_grads
-from scratchgen.data import digits
 from scratchgen.models.latent.m2 import M2, M2Config
 from scratchgen.models.latent.vae import VAE, VAEConfig
-from scratchgen.training.media.images import labels_to_learn
 from tests.scratchgen import exact
 
 CLASSES, NODES = 3, 400
@@ -275,12 +273,37 @@ def test_from_labels_alone_the_classifier_learns_by_alpha_only(rng):
         assert (gradient is not None and host(gradient).any()) == learns
 
 
-def test_of_the_digits_as_many_labels_are_known_as_asked_for():
-    data = digits.load()
-    known = labels_to_learn(M2Config(labelled=25), data)
-    assert (known >= 0).sum() == 25 and set(known[known >= 0]) == set(range(10))
-    told = known >= 0
-    numpy.testing.assert_array_equal(known[told], data.labels["train"][told])
+def test_the_classification_is_learnt_with_dropout(rng):
+    model = make(dropout=0.5, hidden=20)
+    x, y = backend.asarray(images(rng, 6, model)), numpy.arange(6) % CLASSES
+    _, metrics = model.loss((x, backend.asarray(y)), backend.default_rng(0))
+    without = -numpy.log(q_of(model, host(x))[numpy.arange(6), y]).mean()
+    assert abs(metrics["classification"].item() - without) > 1e-3
+
+
+def test_an_image_of_unknown_class_has_the_code_and_the_reconstruction_of_its_likeliest(rng):
+    model = make(latents=3, levels=4)
+    x = images(rng, 20, model)
+    logits = host(model.class_logits(backend.asarray(x)).detach())
+    model.classifier.bias[...] = model.classifier.bias.data - backend.asarray(logits.mean(0))
+    likeliest = q_of(model, x).argmax(1)
+    assert len(set(likeliest)) > 1
+    x, y, other = (backend.asarray(a) for a in (x, likeliest, (likeliest + 1) % CLASSES))
+    with no_grad():
+        for method in (model.mean_code, model.reconstruct):
+            found = host(method(x))
+            numpy.testing.assert_array_equal(found, host(method(x, y)))
+            assert (found != host(method(x, other))).reshape(20, -1).any(1).all()
+        code = model.mean_code(x, y)
+        numpy.testing.assert_array_equal(host(model.reconstruct(x)), host(model.mean(code, y)))
+
+
+def test_the_mean_image_of_a_code_is_that_of_all_classes_if_none_is_given(rng):
+    model = make(latents=3, levels=4)
+    z = backend.asarray(rng.standard_normal((5, 3)))
+    each = numpy.stack([host(model.mean(z, np.full(5, y))) for y in range(CLASSES)])
+    assert abs(each[0] - each[1]).max() > 0.1
+    numpy.testing.assert_allclose(host(model.mean(z)), each.mean(0), rtol=1e-12)
 
 
 # ----------------------------------------------------------------------------------------- safety
@@ -361,5 +384,11 @@ def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
     for field, value in {"classes": 0, "labelled": -1, "alpha": -1.0}.items():
         with pytest.raises(ValueError, match=f"{field}={value}: {field} must be"):
             M2Config(**{field: value})
+    for labelled in (1, 9):
+        with pytest.raises(ValueError, match="labelled must be at least 10, or 0 for all"):
+            M2Config(labelled=labelled)
+    assert [M2Config(labelled=n).labelled for n in (0, 10)] == [0, 10]
+    with pytest.raises(ValueError, match="alpha=inf: alpha must be"):
+        M2Config(alpha=math.inf)
     with pytest.raises(ValueError, match="samples=2: samples must be 1"):
         M2Config(samples=2)

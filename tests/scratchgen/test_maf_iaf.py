@@ -432,8 +432,11 @@ def test_dropout_acts_in_training_only(rng):
 
 def test_wrong_uses_are_errors_that_say_what_is_expected(rng):
     transform = make(4, context=2)
-    with pytest.raises(ValueError, match=r"input \(3, 5\), expected \(N, …, 4\)"):
-        transform.forward(points(rng, 3, 5), points(rng, 3, 2))
+    for shape in [(3, 5), (3, 1, 4)]:
+        for function in (transform.forward, transform.inverse):
+            with pytest.raises(ValueError) as raised:
+                function(np.zeros(shape), points(rng, 3, 2))
+            assert str(raised.value) == f"MaskedAutoregressive: input {shape}, expected (N, 4)"
     with pytest.raises(ValueError, match="context None, expected 2 numbers"):
         transform.forward(points(rng, 3, 4))
     with pytest.raises(ValueError, match=r"context \(3, 3\), expected 2 numbers"):

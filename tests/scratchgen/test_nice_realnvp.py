@@ -23,6 +23,7 @@ from scratchgen.models.flows.realnvp import (
     RealNVPPointsConfig,
 )
 from scratchgen.optim import Adam
+from scratchgen.transforms.shapes import Split
 from tests.scratchgen import bijections, exact, quadrature
 
 POINTS = {NICEPoints: NICEPointsConfig, RealNVPPoints: RealNVPPointsConfig}
@@ -91,9 +92,17 @@ def test_temperature_brings_samples_nearer_to_each_other(kind):
     assert full.std(0).min() > 0.1 and none.std(0).max() < 1e-9
 
 
+def idle(model):
+    """The model with couplings that do nothing."""
+    for name, x in model.parameters().items():
+        if ".output." in name:
+            x[...] = 0.0
+    return model
+
+
 @pytest.mark.parametrize("kind", POINTS)
 def test_the_density_of_logistic_noise_through_nothing_is_its_own(kind, rng):
-    model = kind(POINTS[kind](), backend.default_rng(0))  # as made: the identity
+    model = idle(kind(POINTS[kind](), backend.default_rng(0)))
     x = rng.standard_normal((5, 2)).astype("float32")
     if kind is NICEPoints:
         expected = -(numpy.logaddexp(0, x) + numpy.logaddexp(0, -x)).sum(1)
@@ -103,7 +112,7 @@ def test_the_density_of_logistic_noise_through_nothing_is_its_own(kind, rng):
 
 
 def test_the_prior_of_nice_may_be_normal(rng):
-    model = NICEPoints(NICEPointsConfig(prior="normal"), backend.default_rng(0))
+    model = idle(NICEPoints(NICEPointsConfig(prior="normal"), backend.default_rng(0)))
     x = rng.standard_normal((5, 2)).astype("float32")
     expected = (-0.5 * x**2 - 0.5 * math.log(2 * math.pi)).sum(1)
     numpy.testing.assert_allclose(exact.log_prob(model, x), expected, rtol=1e-5)
@@ -134,6 +143,7 @@ def test_the_scaling_of_nice_is_a_bijection_that_every_number_counts_in(rng):
     bijections.assert_is_a_bijection(scaling, rng.standard_normal((4, 5)))
     bijections.assert_every_parameter_learns(scaling, rng.standard_normal((4, 5)))
     bijections.assert_float32_stays_float32(Scaling(5), rng.standard_normal((4, 5)))
+    bijections.assert_is_a_bijection(scaling, rng.standard_normal((2, 2, 3, 5)))
     with pytest.raises(ValueError, match=r"Scaling: input \(4, 4\), expected \(N, …, 5\)"):
         scaling.forward(backend.asarray(numpy.zeros((4, 4))))
 
@@ -181,7 +191,7 @@ def test_images_come_from_noise_and_go_back_to_it(kind, rng):
 def test_the_bound_is_that_of_levels(kind, rng):
     # of the identity: ln p_Z(logit) and the slope of the logit, less d ln levels
     config = IMAGES[kind](height=2, width=4, levels=5, alpha=0.1)
-    model = kind(config, backend.default_rng(0))
+    model = idle(kind(config, backend.default_rng(0)))
     x = rng.integers(0, 5, (3, 2, 4, 1))
     found = model.log_prob_iw(backend.asarray(x), 2_000, backend.default_rng(0))
     y = (x[None] + numpy.random.default_rng(1).random((20_000, *x.shape))) / 5
@@ -238,6 +248,16 @@ def test_each_scale_of_real_nvp_halves_what_goes_on():
     assert channels == [[1, 1, 1, 4, 4, 4], [2, 2, 2, 8, 8, 8], [4, 4, 4, 4]]
 
 
+def test_what_real_nvp_splits_off_was_scaled_by_a_function_of_what_goes_on(rng):
+    steps = images(RealNVP, scales=2).transform.transforms[1].transforms
+    place = next(i for i, transform in enumerate(steps) if isinstance(transform, Split))
+    x = backend.asarray(rng.standard_normal((1, 1, 1, 4)))
+    change = jacobian(lambda x: steps[place - 1].forward(x)[0])(x)
+    change = backend.to_numpy(change).reshape(4, 4)
+    numpy.testing.assert_array_equal(change[2:], numpy.eye(4)[2:])  # goes on as it is
+    assert (change[:2, 2:] != 0).all()  # is done: depends on that
+
+
 @pytest.mark.parametrize("kind", [*POINTS, *IMAGES])
 def test_two_couplings_in_turn_change_every_number(kind, rng):
     for masks in _masks(points(kind) if kind in POINTS else images(kind)):
@@ -278,6 +298,9 @@ def _masks(model):
         (RealNVPConfig, "dropout", 1.0),
         (RealNVPConfig, "height", 7),
         (RealNVPConfig, "scales", 4),
+        (RealNVPConfig, "scales", 5),
+        (RealNVPConfig, "scales", 9),
+        (RealNVPConfig, "scales", 20_000),
         (RealNVPPointsConfig, "dimensions", 1),
         (RealNVPPointsConfig, "couplings", 0),
         (RealNVPPointsConfig, "hidden", 0),
@@ -292,19 +315,38 @@ def test_wrong_configurations_are_refused(config, field, value):
 # ---------------------------------------------------------------------------------- what is learnt
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("toy", toys.TOYS)
-@pytest.mark.parametrize(("kind", "bound"), [(NICEPoints, 1.8), (RealNVPPoints, 0.8)])
-def test_after_training_the_density_integrates_to_one(kind, bound, toy):
-    model = kind(POINTS[kind](), backend.default_rng(0))
-    truth, draw = toys.find(toy), backend.default_rng(1)
-    optimiser = Adam(model.parameters().values(), 4e-3)
-    for _ in range(300):
-        x = truth.sample(256, draw).astype("float32")
+def trained(kind, toy, steps, rate):
+    model, draw = kind(POINTS[kind](), backend.default_rng(0)), backend.default_rng(1)
+    optimiser = Adam(model.parameters().values(), rate)
+    for _ in range(steps):
+        x = toys.find(toy).sample(256, draw).astype("float32")
         model.loss(x, draw)[0].backward()
         optimiser.step()
     model.astype("float64")
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("toy", toys.TOYS)
+@pytest.mark.parametrize("kind", POINTS)
+def test_after_training_the_density_integrates_to_one(kind, toy):
+    model = trained(kind, toy, 300, 4e-3)
     assert quadrature.integral(model, -15, 15, 800) == pytest.approx(1, abs=1e-3)
-    x = truth.sample(10_000, draw)
-    divergence = -exact.log_prob(model, backend.to_numpy(x)).mean() - truth.entropy
-    assert 0 < divergence < bound
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "toy", "bound"),
+    [  # NICE starts at 1.32, 1.69, 1.18 and 2.10 nats, and Real NVP nowhere below 2.7
+        (NICEPoints, "checkerboard", 0.75),
+        (NICEPoints, "ring", 0.75),
+        (NICEPoints, "spirals", 1.0),
+        (NICEPoints, "eight-gaussians", 1.2),
+        *((RealNVPPoints, toy, 0.8) for toy in toys.TOYS),
+    ],
+)
+def test_training_brings_the_density_near_to_the_truth(kind, toy, bound):
+    steps, rate = (600, 1e-2) if kind is NICEPoints else (300, 4e-3)
+    model, truth = trained(kind, toy, steps, rate), toys.find(toy)
+    x = backend.to_numpy(truth.sample(10_000, backend.default_rng(2)))
+    assert 0 < -exact.log_prob(model, x).mean() - truth.entropy < bound

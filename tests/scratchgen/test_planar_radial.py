@@ -1,5 +1,6 @@
 """The planar and the radial transform: their determinants, constraints and limits."""
 
+import itertools
 import math
 
 import numpy
@@ -282,7 +283,10 @@ def test_the_transform_is_float32_as_it_is_made(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_wrong_uses_are_errors_that_say_what_is_expected(kind):
-    with pytest.raises(ValueError, match=rf"{kind.__name__}: input \(4, 3\), expected \(N, …, 2\)"):
-        make(kind, 2).forward(backend.asarray(points(4, 3)))
+    functions = [make(kind, 2).forward] + [make(kind, 2).inverse] * (kind is Radial)
+    for shape, function in itertools.product([(4, 3), (4, 1, 2), (2,)], functions):
+        with pytest.raises(ValueError) as raised:
+            function(np.zeros(shape))
+        assert str(raised.value) == f"{kind.__name__}: input {shape}, expected (N, 2)"
     with pytest.raises(ValueError, match="computed from context"):
         make(kind, 2, context=3).forward(backend.asarray(points(4, 2)))

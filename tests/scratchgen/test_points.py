@@ -14,7 +14,7 @@ from autograd import backend
 from scratchgen import cli
 from scratchgen.data import points, toys
 from scratchgen.errors import RunError, UsageError
-from scratchgen.training import Run, job
+from scratchgen.training import Run, job, plots
 from scratchgen.training.media.points import POINTS, _gaussian_nats
 
 QUICK = ("steps=3", "hidden=8")
@@ -85,11 +85,14 @@ def test_a_file_with_three_parts_keeps_them(tmp_path):
         ({"points": numpy.ones(5)}, r"'points' is float64 of shape \(5,\); expected numbers"),
         ({"points": numpy.ones((5, 0))}, "neither of them 0"),
         ({"points": numpy.full((5, 2), "a")}, "expected numbers"),
-        ({"points": numpy.full((5, 2), numpy.nan)}, "10 values that are NaN or infinite"),
+        ({"points": numpy.full((5, 2), numpy.nan)}, "10 values that are no numbers below 1e.15"),
         ({"points": numpy.ones((4, 2))}, "4 points; at least 5"),
         ({"points": numpy.ones((5, 2)), "labels": numpy.ones(5)}, "'labels' is float64"),
         ({"train": numpy.ones((5, 2)), "test": numpy.ones((5, 2))}, "no array 'valid'"),
-        ({"other": numpy.ones((5, 2))}, "no array 'train', nor 'points'; it has other"),
+        ({"other": numpy.ones((5, 2))}, "no array 'train', but other"),
+        ({"points": numpy.full((5, 2), 1e200)}, "10 values that are no numbers"),
+        ({"points": numpy.ones((5, 2)), "labels": numpy.arange(-1, 4)}, "has the label -1"),
+        ({"train": numpy.ones((5, 2)), "labels": numpy.ones(5, int)}, "of which points"),
         (
             {"train": numpy.ones((5, 2)), "valid": numpy.ones((5, 3)), "test": numpy.ones((5, 2))},
             r"have points of \[2, 3, 2\] dimensions",
@@ -163,6 +166,34 @@ def test_points_of_more_dimensions_are_trained_on_and_their_first_two_drawn(tmp_
 def test_what_points_do_not_have_is_refused(argv, message, capsys, tmp_path):
     assert cli.main(["train", "maf-2d", *argv, "--out", str(tmp_path / "a")]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "points",
+    [numpy.ones((20, 2)), numpy.stack([numpy.arange(20.0), numpy.ones(20)], 1), numpy.eye(5, 4)],
+)
+def test_points_without_a_gaussian_density_are_trained_on_all_the_same(tmp_path, points):
+    numpy.savez(tmp_path / "a.npz", points=points)
+    folder, output = train(tmp_path / "a", data=str(tmp_path / "a.npz"))
+    assert "to compare" not in output and folder.report.exists()
+
+
+def test_single_numbers_are_drawn_as_a_histogram(tmp_path, rng):
+    numpy.savez(tmp_path / "a.npz", points=10 + rng.standard_normal((200, 1)))
+    train(tmp_path / "a", data=str(tmp_path / "a.npz"))
+    picture = imread(tmp_path / "a" / "samples" / "final.png")[..., :3]
+    assert (picture.max(-1) < 0.2).mean() > 0.02, "there is something black in it"
+
+
+def test_the_density_is_drawn_the_right_way_round_with_its_sum(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    plots.density(tmp_path / "a.png", lambda x: (x[:, 0] > 0.5) * (x[:, 1] > 0), -1, 1)
+    axes = figures[0].axes[0]
+    values = axes.images[0].get_array()
+    assert axes.images[0].origin == "lower", "the first row is at the bottom"
+    assert values[150, 175] == 1 and values[175, 125] == 0 == values[25, 175]
+    assert axes.get_title().endswith("is 0.500")
 
 
 def test_a_picture_that_there_is_not_is_refused_with_those_there_are(tmp_path, capsys):

@@ -423,5 +423,9 @@ def test_wrong_configurations_are_errors_that_name_the_field():
                 config(**{field: value})
     with pytest.raises(ValueError, match=r"dropout=1\.0: dropout must be from 0 to below 1"):
         SplineConfig(dropout=1.0)
+    for config in (SplineConfig, SplinePointsConfig):
+        assert config(bins=999).bins == 999
+        with pytest.raises(ValueError, match="bins=1000: bins must be below 1000"):
+            config(bins=1000)
     with pytest.raises(ValueError, match="dimensions=1: dimensions must be at least 2"):
         SplinePointsConfig(dimensions=1)

@@ -599,12 +599,14 @@ def test_a_model_with_an_update_of_its_own_is_trained_by_that(tmp_path, monkeypa
 
     monkeypatch.setattr(PixelCNN, "update", update, raising=False)
     monkeypatch.setattr(PixelCNN, "loss", None)
-    folder, _ = train(tmp_path / "a", "steps=3", "batch_size=10", "average=0")
-    assert steps == [10, 10, 10] and lines(folder)[0]["train_nats"] == 2
+    folder, _ = train(tmp_path / "a", "steps=3", "epoch_steps=3", "batch_size=2000", "average=0")
+    assert steps == [1079] * 3 and lines(folder)[0]["train_nats"] == 2
     bias = Run.open(folder.path).model().output.bias.data
     assert (backend.to_numpy(bias) == 3).all()
     steps.clear()
-    train(tmp_path / "b", "steps=3", "batch_size=10", "average=0.5")  # averaged like any other
+    train(
+        tmp_path / "b", "steps=3", "epoch_steps=3", "batch_size=2000", "average=0.5"
+    )  # averaged like any other
     bias = Run.open(tmp_path / "b").model().output.bias.data
     numpy.testing.assert_allclose(backend.to_numpy(bias), (4 * 3 + 2 * 2 + 1) / 7, rtol=1e-6)
 
@@ -632,3 +634,52 @@ def test_what_a_loss_reports_beside_nats_is_recorded_and_drawn_and_survives_a_st
     monkeypatch.setattr(PixelCNN, "loss", telling)
     resume(tmp_path / "b")
     assert lines(RunFolder(tmp_path / "b"))[1]["train_step"] == 5.5
+
+
+def test_a_model_that_takes_in_all_the_data_at_once_is_not_given_them_in_batches(tmp_path):
+    with pytest.raises(UsageError, match=r"batch_size=64: each step .* which would be 17 batches"):
+        job.train(job.Job("gmm", ["batch_size=64"], out=tmp_path / "a"), Console(quiet=True))
+
+
+def test_a_model_that_cannot_be_fitted_to_the_data_says_so_in_one_line(tmp_path):
+    with pytest.raises(RunError, match=r"it cannot be fitted to digits: .*5000 components"):
+        job.train(job.Job("gmm", ["components=5000"], out=tmp_path / "a"), Console(quiet=True))
+
+
+def test_the_share_of_classes_told_rightly_is_measured_and_reported(tmp_path):
+    output = io.StringIO()
+    task = job.Job("bayes", ["epochs=1"], out=tmp_path / "a")
+    folder = job.train(task, Console(file=output, width=200))
+    data, model = digits.load(), Run.open(folder.path).model()
+    told = backend.to_numpy(model.classify(backend.asarray(data.test)))
+    share = (told == data.labels["test"]).mean()
+    assert 0.9 < share < 1 and lines(folder)[-1]["test_accuracy"] == share
+    assert f", {share:.1%} of classes right" in output.getvalue()
+    assert IMAGES.accuracy(model, data, "train") != share
+    without = dataclasses.replace(data, labels=None)
+    assert IMAGES.accuracy(model, without, "test") is None
+
+
+def test_no_likelihood_is_compared_with_what_is_none(tmp_path):
+    output = io.StringIO()
+    task = job.Job("autoencoder", ["steps=2", "hidden=8"], out=tmp_path / "a")
+    folder = job.train(task, Console(file=output, width=200))
+    assert "(of reconstruction, no likelihood)" in output.getvalue()
+    assert "to compare" not in output.getvalue()
+    assert not folder.sample("final.png").exists() and "reconstructions.png" in output.getvalue()
+    with pytest.raises(UsageError, match="no distribution to draw from; --show reconstructions"):
+        IMAGES.draw(tmp_path / "b.png", Run.open(folder.path), Request())
+
+
+def test_an_option_of_samples_means_nothing_for_another_picture(tmp_path):
+    task = job.Job("vae", ["steps=2", "hidden=8"], out=tmp_path / "a")
+    run = Run.open(job.train(task, Console(quiet=True)).path)
+    for option in ({"label": 3}, {"given": "test"}, {"temperature": 0.5}):
+        request = Request(show="reconstructions", **option)
+        with pytest.raises(UsageError, match=f"--{next(iter(option))}: means nothing with --show"):
+            IMAGES.draw(tmp_path / "b.png", run, request)
+
+
+def test_more_labels_than_images_are_refused():
+    with pytest.raises(UsageError, match="labelled=2000: digits has 1079 images to train on"):
+        presets.find("m2").configured(digits.load(), ["labelled=2000"])

@@ -151,17 +151,21 @@ def test_a_gaussian_bounds_the_probability_of_the_levels_that_round_to_an_image(
 @pytest.mark.parametrize(
     ("output", "levels"), [("categorical", 2), ("categorical", 5), ("gaussian", 4)]
 )
-def test_samples_of_an_observation_follow_its_probabilities(output, levels):
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+def test_samples_of_an_observation_follow_its_probabilities(output, levels, temperature):
     observation = observation_of(VAEConfig(1, 1, levels=levels, output=output))
-    parameters = (
-        backend.asarray([[0.4, -1.2]]) if output == "gaussian" else parameters_of(observation, 1)
-    )
-    p = pmf(observation, parameters)
-    if output == "gaussian":  # what falls below the lowest level or above the highest is counted in
-        tails = scipy.stats.norm(0.4, math.exp(-1.2))
+    if output == "gaussian":
+        parameters = backend.asarray([[0.4, -1.2]])
+        log_std = -1.2 + math.log(temperature)
+        p = pmf(observation, backend.asarray([[0.4, log_std]]))
+        # what falls below the lowest level or above the highest is counted in
+        tails = scipy.stats.norm(0.4, math.exp(log_std))
         p[0], p[-1] = p[0] + tails.cdf(0), p[-1] + tails.sf(1)
+    else:
+        parameters = parameters_of(observation, 1)
+        p = pmf(observation, parameters / temperature)
     many = np.broadcast_to(parameters, (20_000, observation.numbers))
-    x = host(observation.sample(many, backend.default_rng(0)))
+    x = host(observation.sample(many, backend.default_rng(0), temperature))
     assert x.shape == (20_000, 1, 1, 1) and x.dtype.kind == "i"
     exact.assert_frequencies(x.ravel(), p)
 
@@ -181,6 +185,18 @@ def test_the_mean_image_is_the_mean_of_samples(output, levels):
     assert mean.shape == (1, 2, 3, 2)
     error = x.std(0) / math.sqrt(len(x))
     assert (abs(x.mean(0) - mean[0]) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("output", "levels"), [("categorical", 2), ("categorical", 5), ("gaussian", 4)]
+)
+def test_what_is_known_of_images_is_of_the_parameters_type(output, levels, dtype):
+    observation = observation_of(VAEConfig(2, 3, levels=levels, output=output))
+    parameters = parameters_of(observation, 4).astype(dtype)
+    assert observation.mean(parameters).dtype == dtype
+    x = observation.sample(parameters, backend.default_rng(0))
+    assert observation.log_prob(parameters, x, backend.default_rng(0)).dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -387,6 +403,14 @@ def test_samples_and_reconstructions_are_images(levels):
     assert mean.shape == (4, 5, 3, 2) and mean.min() >= 0 and mean.max() <= levels - 1
 
 
+def test_the_temperature_of_a_sample_is_that_of_the_image_given_the_code():
+    model = make(levels=5)
+    x = host(model.sample(9, backend.default_rng(0), temperature=1e-9))
+    with no_grad():
+        logits = model.decode(model.sample_prior(9, backend.default_rng(0)))
+    numpy.testing.assert_array_equal(x, host(logits).reshape(*x.shape, 5).argmax(-1))
+
+
 def test_wrong_uses_are_errors_that_say_what_is_expected():
     model, rng = make(), backend.default_rng(0)
     x = images(model, 2)
@@ -408,6 +432,10 @@ def test_wrong_uses_are_errors_that_say_what_is_expected():
     for field, value in wrong.items():
         with pytest.raises(ValueError, match=f"{field}={value}: {field} must be"):
             VAEConfig(**{field: value})
+    for field in ("beta", "free_bits"):
+        for value in (math.inf, math.nan):
+            with pytest.raises(ValueError, match=f"{field} must be at least 0, and finite"):
+                VAEConfig(**{field: value})
     for field, value in {"beta": 2.0, "free_bits": 0.1, "kl_warmup": 9}.items():
         with pytest.raises(ValueError, match="samples=2: samples must be 1 with beta"):
             VAEConfig(samples=2, **{field: value})

@@ -46,11 +46,6 @@ class BinaryConfig(ImageConfig):
         require(self, self.order in self.orders, "order", " or ".join(self.orders))
         require(self, self.order_seed >= 0, "order_seed", "at least 0")
 
-    @property
-    def dimensions(self) -> int:
-        """D, the number of values of an image."""
-        return self.height * self.width * self.colours
-
 
 def ordering(config: BinaryConfig, chance: random.Random) -> list[int]:
     """The values 0 … D − 1 in the order of generation.

@@ -44,6 +44,9 @@ from scratchgen.transforms.dequantize import Dequantize, VariationalDequantize
 from scratchgen.transforms.logit import Logit
 from scratchgen.transforms.transform import Compose, Transform, per_example
 
+MOST_LEVELS = 4096
+"""Of an image. In float32 much of the noise in a level would be lost if there were more."""
+
 # ---------------------------------------------------------------------------------------- noise
 
 
@@ -153,15 +156,12 @@ class ImageFlowConfig(ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        few = f"at most {MOST_LEVELS} in a flow: store images of 16 bits as images // 256"
+        require(self, self.levels <= MOST_LEVELS, "levels", few)
         require(self, self.classes >= 0, "classes", "at least 1, or 0 for none")
         require(self, 0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5")
         kinds = ("uniform", "variational")
         require(self, self.dequantization in kinds, "dequantization", " or ".join(kinds))
-
-    @property
-    def dimensions(self) -> int:
-        """Numbers of an image."""
-        return self.height * self.width * self.colours
 
 
 class ImageFlow(BoundedModel):

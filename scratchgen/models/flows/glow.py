@@ -57,6 +57,11 @@ class GlowConfig(ImageFlowConfig):
         super().__post_init__()
         require(self, self.scales >= 1, "scales", "at least 1")
         for name in ("height", "width"):
+            require(self, getattr(self, name) >= 2, name, "at least 2 to be squeezed")
+        most = min(self.height, self.width).bit_length() - 1  # 2^scales is at most either side
+        image = f"{self.height} × {self.width} pixels"
+        require(self, self.scales <= most, "scales", f"at most {most} for images of {image}")
+        for name in ("height", "width"):
             side = 2**self.scales
             fits = getattr(self, name) % side == 0
             require(self, fits, name, f"divisible by {side} to be squeezed {self.scales} times")

@@ -4,7 +4,8 @@ D. P. Kingma, T. Salimans, R. Jozefowicz, X. Chen, I. Sutskever and M. Welling (
 variational inference with inverse autoregressive flow".
 
 It is a masked autoregressive flow the other way round: the shift µ_i and the log-scale α_i of a
-number are functions of the *noise* before it, not of the data (Papamakarios et al. 2017, eq. 9):
+number are functions of the *noise* before it, not of the data. As in G. Papamakarios, T. Pavlakou
+and I. Murray (2017), "Masked autoregressive flow for density estimation":
 
     from noise to data    x_i = (z_i − µ_i(z_<i)) exp(−α_i(z_<i))
     from data to noise    z_i = x_i exp(α_i(z_<i)) + µ_i(z_<i)

@@ -19,6 +19,7 @@ Images are taken as vectors, pixel after pixel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,10 @@ from scratchgen.models.flows.flow import (
     PointConfig,
     PointFlow,
 )
-from scratchgen.nn import MLP, zeros
+from scratchgen.nn import MLP, glorot_normal, zeros
 from scratchgen.transforms.coupling import AdditiveCoupling, checkerboard
 from scratchgen.transforms.shapes import Flatten
-from scratchgen.transforms.transform import Compose, Transform, check_width, no_change
+from scratchgen.transforms.transform import Compose, Transform, check_width, per_channel
 
 # -------------------------------------------------------------------------------- configuration
 
@@ -100,15 +101,22 @@ class Scaling(Transform):
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         check_width(self, x, len(self.log_scale))
-        return x * np.exp(self.log_scale), no_change(x) + np.sum(self.log_scale)
+        return x * np.exp(self.log_scale), per_channel(x, self.log_scale)
 
     def inverse(self, z: Any, context: Any = None) -> tuple[Any, Any]:
         check_width(self, z, len(self.log_scale))
-        return z * np.exp(-self.log_scale), no_change(z) - np.sum(self.log_scale)
+        return z * np.exp(-self.log_scale), -per_channel(z, self.log_scale)
 
 
-def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> list[Transform]:
-    """The couplings and the scaling, of vectors (N, width)."""
+def _transforms(
+    width: int, config: NICEConfig | NICEPointsConfig, rng: Any, last: Callable
+) -> list[Transform]:
+    """The couplings and the scaling, of vectors (N, width).
+
+    ``last``: how the last layer of the networks is initialised. Images do best if couplings shift
+    by 0 at first. In the plane, data that look the same when they are mirrored, such as a ring,
+    would then give them no reason ever to do anything else.
+    """
 
     def coupling(odd: bool) -> AdditiveCoupling:
         network = MLP(
@@ -119,7 +127,7 @@ def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> 
             layers=config.layers,
             context=config.classes,
             dropout=config.dropout,
-            last=zeros,
+            last=last,
         )
         return AdditiveCoupling(checkerboard(1, width, odd).reshape(width), network)
 
@@ -134,7 +142,7 @@ class NICE(ImageFlow):
 
     def __init__(self, config: NICEConfig, rng: Any) -> None:
         shape = config.height, config.width, config.colours
-        transforms = _transforms(config.dimensions, config, rng)
+        transforms = _transforms(config.dimensions, config, rng, zeros)
         super().__init__(config, Compose([Flatten(shape), *transforms]), rng, Noise(config.prior))
 
 
@@ -142,5 +150,5 @@ class NICEPoints(PointFlow):
     """p(x), or p(x | label), of points (N, D)."""
 
     def __init__(self, config: NICEPointsConfig, rng: Any) -> None:
-        transforms = _transforms(config.dimensions, config, rng)
+        transforms = _transforms(config.dimensions, config, rng, glorot_normal)
         super().__init__(config, Compose(transforms), Noise(config.prior))

@@ -19,8 +19,8 @@ For **images** the network is convolutional, and there are several scales (§§3
     split               half of the channels are done with, and are noise from here on,
 
 and the other half goes on to the next scale, whose pixels are twice as large. The last scale has
-four checkerboard couplings. So numbers that leave early are the fine detail, given what goes on,
-and there is less and less to compute.
+four checkerboard couplings. So there is less and less to compute, and the numbers that leave early
+are the fine detail, given what goes on: this half is what the last coupling before a split sees.
 
 The networks of the paper are deep residual ones with batch normalisation; here they have three
 convolutions (:class:`scratchgen.nn.ConvNet`).
@@ -57,6 +57,9 @@ class RealNVPConfig(ImageFlowConfig):
         require(self, self.scales >= 1, "scales", "at least 1")
         require(self, self.hidden >= 1, "hidden", "at least 1")
         require(self, 0 <= self.dropout < 1, "dropout", "from 0 to below 1")
+        most = min(self.height, self.width).bit_length()  # 2^(scales − 1) is at most either side
+        image = f"{self.height} × {self.width} pixels"
+        require(self, self.scales <= most, "scales", f"at most {most} for images of {image}")
         least = 2 ** (self.scales - 1)
         for name in ("height", "width"):
             divisible = getattr(self, name) % least == 0
@@ -94,7 +97,8 @@ def _scale(shape: tuple[int, int, int], scales: int, config: RealNVPConfig, rng:
 
     if scales == 1:
         return Compose([*checkerboards(4), Flatten(shape)])
-    halves = [channelwise(4 * channels, i % 2 == 1) for i in range(3)]
+    # the last of these couplings sees the second half, which goes on, and changes what is done
+    halves = [channelwise(4 * channels, i % 2 == 0) for i in range(3)]
     smaller = height // 2, width // 2, 2 * channels  # of the four times as many, half go on
     return Compose(
         [

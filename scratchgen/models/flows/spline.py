@@ -77,6 +77,8 @@ class SplinePointsConfig(PointConfig):
 def _check(config: SplineConfig | SplinePointsConfig) -> None:
     require(config, config.couplings >= 1, "couplings", "at least 1")
     require(config, config.hidden >= 1, "hidden", "at least 1")
+    least = RationalQuadraticSpline.least  # width of a bin
+    require(config, config.bins * least < 1, "bins", f"below {1 / least:g}")
     RationalQuadraticSpline(config.bins, config.bound)  # says what is wrong with these
 
 

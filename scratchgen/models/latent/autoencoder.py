@@ -36,6 +36,7 @@ are that distribution only nearly, and the less so the stronger the noise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,15 +56,11 @@ from scratchgen.nn.initialisers import glorot_normal
 class AutoencoderConfig(NetworkConfig):
     """The defaults train well on the packaged digits."""
 
-    output: str = "categorical"
-    """p of a value given z: categorical (Bernoulli with two levels), or gaussian."""
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, self.classes == 0, "classes", "0: an autoencoder is given no labels")
-        kinds = ("categorical", "gaussian")
-        require(self, self.output in kinds, "output", " or ".join(kinds))
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class DenoiserConfig(AutoencoderConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, self.noise in ("masking", "gaussian"), "noise", "masking or gaussian")
-        require(self, self.rate > 0, "rate", "above 0")
+        require(self, 0 < self.rate < math.inf, "rate", "above 0, and finite")
         require(self, self.noise == "gaussian" or self.rate < 1, "rate", "below 1 for masking")
         require(self, self.transitions >= 1, "transitions", "at least 1")
 

@@ -76,7 +76,7 @@ class ImageBayesConfig(ImageMixtureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, self.classes >= 1, "classes", "at least 1")
-        enough = not 0 < self.labelled < self.classes
+        enough = self.labelled == 0 or self.labelled >= self.classes
         require(self, enough, "labelled", f"at least {self.classes}, or 0 for all")
 
 
@@ -96,7 +96,8 @@ class BayesClassifier(GaussianMixture):
 
     def log_classes(self, joint: Any) -> Any:
         """The sums of every class's components, in logarithms: (…, size) → (…, classes)."""
-        return logsumexp(joint.reshape(*joint.shape[:-1], self.config.classes, -1), axis=-1)
+        shape = *joint.shape[:-1], self.config.classes, self.config.components
+        return logsumexp(joint.reshape(*shape), axis=-1)
 
     def log_priors(self) -> Any:
         """ln p(y): (classes,)."""
@@ -140,7 +141,10 @@ class BayesClassifier(GaussianMixture):
             self._start(x, np.concatenate([self.seeds(points, n, rng) for points in of]))
 
     def update(self, batch: Any, rng: Any) -> dict[str, Any]:
-        """A step of EM, which reports −ln p(x, y), or −ln p(x) where y is unknown."""
+        """A step of EM, which reports −ln p(x, y), or −ln p(x) where y is unknown.
+
+        As in the mixture, ``batch`` is all of the points.
+        """
         x, labels = batch
         return {"nats": -self.em_step(x, self.allowed(labels))}
 
@@ -172,7 +176,7 @@ class ImageBayes(ImageMixture):
         self.mixture.initialise((z, labels), rng)
 
     def update(self, batch: Any, rng: Any) -> dict[str, Any]:
-        """A step of EM, which reports −ln P(x, y), or −ln P(x) where y is unknown."""
+        """A step of EM, on all of the images and labels: −ln P(x, y), or −ln P(x) of unknown y."""
         x, labels = batch
         z, log_det = self.points(x, rng)
         nats = self.mixture.update((z, labels), rng)["nats"]

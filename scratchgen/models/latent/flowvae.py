@@ -92,8 +92,9 @@ class FlowVAE(VAE):
     def transformed(self, z: Any, features: Any, rng: Any = None) -> tuple[Any, Any]:
         """z_K (k, N, latents) and Σ ln |det| (k, N), of draws z_0 and the features of N images."""
         context = np.concatenate([features] * len(z))
-        flat, log_det = self.flow.forward(z.reshape(-1, z.shape[-1]), context, rng)
-        return flat.reshape(*z.shape), log_det.reshape(len(z), -1)
+        flat = z.reshape(len(context), z.shape[-1])
+        flat, log_det = self.flow.forward(flat, context, rng)
+        return flat.reshape(*z.shape), log_det.reshape(*z.shape[:-1])
 
     def draw(
         self, x: Any, k: int, rng: Any, vectors: Any = None, *, training: bool = False

@@ -107,11 +107,6 @@ class ImageMixtureConfig(MixtureConfig, ImageConfig):
         MixtureConfig.__post_init__(self)
         require(self, 0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5")
 
-    @property
-    def dimensions(self) -> int:
-        """Numbers of an image."""
-        return self.height * self.width * self.colours
-
 
 # --------------------------------------------------------------------------------------- points
 
@@ -291,7 +286,10 @@ class GaussianMixture(Module):
             )
 
     def update(self, batch: Any, rng: Any) -> dict[str, Any]:
-        """A step of training is one of EM."""
+        """A step of training is one of EM, on all points that there are to learn from.
+
+        From a part of them the M-step would keep nothing of what the others have taught.
+        """
         return {"nats": -self.em_step(batch)}
 
     # --------------------------------------------------------------------------------- sampling
@@ -363,7 +361,7 @@ class ImageMixture(BoundedModel):
         else:
             y, log_det = self.dequantize.forward(x, None, rng)
         z, change = self.logit.forward(y.astype(self.dtype))
-        return z.reshape(len(x), -1), log_det + change
+        return z.reshape(len(x), self.config.dimensions), log_det + change
 
     def log_weights(
         self, x: Any, k: int, rng: Any, context: Any = None, *, training: bool = False
@@ -372,7 +370,7 @@ class ImageMixture(BoundedModel):
         if context is not None:
             context = np.concatenate([self.labels(context, len(x))] * k)
         z, log_det = self.points(np.concatenate([x] * k), rng)
-        return (self.mixture.log_prob(z, context) + log_det).reshape(k, -1)
+        return (self.mixture.log_prob(z, context) + log_det).reshape(k, len(x))
 
     def initialise(self, batch: Any, rng: Any) -> None:
         """Start EM from images, all that there are to learn from."""
@@ -380,7 +378,7 @@ class ImageMixture(BoundedModel):
         self.mixture.initialise(z, rng)
 
     def update(self, batch: Any, rng: Any) -> dict[str, Any]:
-        """A step of EM, on the images with noise that is drawn anew in every step."""
+        """A step of EM, on all of the images, with noise that is drawn anew in every step."""
         z, log_det = self.points(batch, rng)
         nats = self.mixture.update(z, rng)["nats"]
         return {"nats": nats - np.mean(log_det)}

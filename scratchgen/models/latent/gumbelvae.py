@@ -74,7 +74,7 @@ class GumbelVAEConfig(LatentConfig):
         require(self, self.estimator in ESTIMATORS, "estimator", " or ".join(ESTIMATORS))
         positive = 0 < self.lowest_temperature <= 1
         require(self, positive, "lowest_temperature", "above 0 and at most 1")
-        require(self, self.annealing >= 0, "annealing", "at least 0")
+        require(self, 0 <= self.annealing < math.inf, "annealing", "at least 0, and finite")
         require(self, self.draws >= 2, "draws", "at least 2")
 
 
@@ -102,7 +102,7 @@ class GumbelVAE(LatentModel):
         """The logits of q(z | x): (N, latents, categories)."""
         self.check(x)
         logits = self.code(self.encoder(self.scaled(x), vectors, rng))
-        return logits.reshape(len(x), self.config.latents, -1)
+        return logits.reshape(len(x), self.config.latents, self.config.categories)
 
     def divergence(self, logits: Any) -> Any:
         """KL(q(z | x) ‖ p(z)) of each choice: (N, latents)."""
@@ -181,15 +181,6 @@ class GumbelVAE(LatentModel):
 
     # ------------------------------------------------------------------------------ generation
 
-    def decode(self, z: Any, context: Any = None, rng: Any = None) -> Any:
-        return self._decoded(z, self.vectors(context, z.shape[-2]), rng)
-
-    def _decoded(self, z: Any, vectors: Any, rng: Any) -> Any:
-        """z (…, N, latents · categories) with the labels of N images."""
-        if vectors is not None:
-            vectors = np.broadcast_to(vectors, (*z.shape[:-1], vectors.shape[-1]))
-        return self.decoder(z, vectors, rng)
-
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         shape = n, self.config.latents, self.config.categories
         return self.code_of(categorical.sample(np.zeros(shape, self.dtype), rng))
@@ -201,7 +192,7 @@ class GumbelVAE(LatentModel):
 
 def in_a_row(z: Any) -> Any:
     """(…, latents, categories) → (…, latents · categories)."""
-    return z.reshape(*z.shape[:-2], -1)
+    return z.reshape(*z.shape[:-2], z.shape[-2] * z.shape[-1])
 
 
 def repeated(logits: Any, k: int) -> Any:

@@ -164,12 +164,6 @@ class LadderVAE(LatentModel):
         """p(z_1 | z_2), for z_2 (…, N, top)."""
         return normal_of(self.down(z_2, self._for_each(vectors, z_2)))
 
-    def _for_each(self, vectors: Any, z: Any) -> Any:
-        """The labels (N, classes) for each of z (…, N, numbers)."""
-        if vectors is None:
-            return None
-        return np.broadcast_to(vectors, (*z.shape[:-1], vectors.shape[-1]))
-
     def mean_code(self, x: Any, context: Any = None) -> Any:
         """The mean of q(z_1 | z_2, x) at the mean of q(z_2 | x): (N, latents)."""
         vectors = self.vectors(context, len(x))
@@ -203,13 +197,6 @@ class LadderVAE(LatentModel):
         return {**super().metrics(elbo), "kl_1": parts[0], "kl_2": parts[1]}
 
     # -------------------------------------------------------------------------------- generation
-
-    def decode(self, z: Any, context: Any = None, rng: Any = None) -> Any:
-        """Parameters of p(x | z_1): (…, N, latents) → (…, N, numbers)."""
-        return self._decoded(z, self.vectors(context, z.shape[-2]), rng)
-
-    def _decoded(self, z: Any, vectors: Any, rng: Any) -> Any:
-        return self.decoder(z, self._for_each(vectors, z), rng)
 
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         """z_1 (n, latents), of z_2 ~ p(z_2)."""

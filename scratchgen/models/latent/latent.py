@@ -18,6 +18,7 @@ it is faded in (C. K. Sønderby et al. 2016, "Ladder variational autoencoders", 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -36,8 +37,6 @@ from scratchgen.models.latent.observation import observation_of
 class LatentConfig(NetworkConfig):
     """What models with latent variables have in common; each adds fields of its own."""
 
-    output: str = "categorical"
-    """p of a value given z: categorical (Bernoulli with two levels), or gaussian."""
     beta: float = 1.0
     """What the divergence of q from the prior counts in training."""
     free_bits: float = 0.0
@@ -47,10 +46,8 @@ class LatentConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        kinds = ("categorical", "gaussian")
-        require(self, self.output in kinds, "output", " or ".join(kinds))
-        require(self, self.beta >= 0, "beta", "at least 0")
-        require(self, self.free_bits >= 0, "free_bits", "at least 0")
+        require(self, 0 <= self.beta < math.inf, "beta", "at least 0, and finite")
+        require(self, 0 <= self.free_bits < math.inf, "free_bits", "at least 0, and finite")
         require(self, self.kl_warmup >= 0, "kl_warmup", "at least 1, or 0 for none")
 
 
@@ -76,9 +73,12 @@ class Elbo(NamedTuple):
 class LatentModel(BoundedModel):
     """p(x) = ∫ p(z) p(x | z) dz of images of integer levels, bounded with the help of q(z | x).
 
-    A model adds ``elbo``, ``log_weights`` (of :class:`BoundedModel`), ``decode``, ``sample_prior``
-    and ``mean_code``.
+    A model adds its ``decoder``, ``elbo``, ``log_weights`` (of :class:`BoundedModel`),
+    ``sample_prior`` and ``mean_code``.
     """
+
+    decoder: Any
+    """One of :mod:`.networks`."""
 
     pictures: ClassVar[tuple[str, ...]] = ("reconstructions", "interpolations", "traversals")
     """That can be made of its codes, besides samples."""
@@ -94,12 +94,22 @@ class LatentModel(BoundedModel):
         """
         raise NotImplementedError
 
-    def decode(self, z: Any, context: Any = None, rng: Any = None) -> Any:
-        """Parameters of p(x | z) for the observation: (…, latents) → (…, numbers).
+    def decode(self, z: Any, context: Any = None) -> Any:
+        """Parameters of p(x | z) for the observation: (…, N, latents) → (…, N, numbers).
 
-        ``rng``: a generator for dropout in training, or None.
+        ``context``: the labels of N images.
         """
-        raise NotImplementedError
+        return self._decoded(z, self.vectors(context, z.shape[-2]), None)
+
+    def _decoded(self, z: Any, vectors: Any, rng: Any) -> Any:
+        """Likewise, given labels as vectors (N, classes). ``rng``: for dropout in training."""
+        return self.decoder(z, self._for_each(vectors, z), rng)
+
+    def _for_each(self, vectors: Any, z: Any) -> Any:
+        """The labels (N, classes) or None, for each of z (…, N, numbers)."""
+        if vectors is None:
+            return None
+        return np.broadcast_to(vectors, (*z.shape[:-1], vectors.shape[-1]))
 
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         """z ~ p(z), (n, latents)."""

@@ -37,11 +37,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import backend, no_grad
+from autograd import no_grad
 from autograd.nn import softmax
 from autograd.scipy.special import logsumexp
 from scratchgen.config import require
 from scratchgen.distributions import categorical
+from scratchgen.models.labels import checked_labels
 from scratchgen.models.latent.latent import Elbo
 from scratchgen.models.latent.networks import NetworkConfig, encoder
 from scratchgen.models.latent.vae import VAE, VAEConfig
@@ -66,8 +67,9 @@ class M2Config(VAEConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, self.classes >= 1, "classes", "at least 1")
-        require(self, self.labelled >= 0, "labelled", "at least 1, or 0 for all")
-        require(self, 0 <= self.alpha < math.inf, "alpha", "at least 0")
+        enough = self.labelled == 0 or self.labelled >= self.classes
+        require(self, enough, "labelled", f"at least {self.classes}, or 0 for all")
+        require(self, 0 <= self.alpha < math.inf, "alpha", "at least 0, and finite")
         require(self, self.samples == 1, "samples", "1: it is not by weights that classes are told")
 
 
@@ -104,13 +106,8 @@ class M2(VAE):
 
     def known(self, context: Any, n: int) -> tuple[Any, Any]:
         """Which labels (N,) are known, (N, 1), and y as vectors, (N, classes): else all False."""
-        y = np.full(n, -1) if context is None else self.labels(context, n)
-        classes = self.config.classes
-        if backend.current() == "numpy" and n and not -1 <= y.min() <= y.max() < classes:
-            raise ValueError(
-                f"M2: labels of {y.min()} to {y.max()}, expected 0 to {classes - 1}, or -1"
-            )
-        return y[:, None] >= 0, y[:, None] == np.arange(classes)
+        y = checked_labels(self, -1 if context is None else context, n, unknown=True)
+        return y[:, None] >= 0, y[:, None] == np.arange(self.config.classes)
 
     # ------------------------------------------------------------------------------------- bounds
 
@@ -123,7 +120,8 @@ class M2(VAE):
         entropy = np.where(known[:, 0], 0.0, categorical.entropy(logits))
         every = np.repeat(np.arange(classes), n)
         each = super().elbo(np.concatenate([x] * classes), rng, every, training=training)
-        kl = np.sum(r.T[..., None] * each.parts.reshape(classes, n, -1), axis=0)
+        each_kl = each.parts.reshape(classes, n, self.config.latents)
+        kl = np.sum(r.T[..., None] * each_kl, axis=0)
         parts = np.concatenate([kl, (math.log(classes) - entropy)[:, None]], axis=-1)
         reconstruction = np.sum(r.T * each.reconstruction.reshape(classes, n), axis=0)
         return Elbo(reconstruction, np.sum(parts, axis=-1), parts)

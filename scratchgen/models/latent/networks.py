@@ -48,6 +48,8 @@ class NetworkConfig(ImageConfig):
     """Hidden layers; in convolutional networks how often sides are halved and channels doubled."""
     dropout: float = 0.0
     """Rate of the units of each hidden layer that are dropped in training."""
+    output: str = "categorical"
+    """p of a value given z: categorical (Bernoulli with two levels), or gaussian."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,11 +59,8 @@ class NetworkConfig(ImageConfig):
         require(self, self.hidden >= 1, "hidden", "at least 1")
         require(self, self.layers >= 0, "layers", "at least 0")
         require(self, 0 <= self.dropout < 1, "dropout", "from 0 to below 1")
-
-    @property
-    def dimensions(self) -> int:
-        """Numbers of an image."""
-        return self.height * self.width * self.colours
+        kinds = ("categorical", "gaussian")
+        require(self, self.output in kinds, "output", " or ".join(kinds))
 
 
 def encoder(config: NetworkConfig, rng: Any) -> DenseEncoder | ConvEncoder:
@@ -100,7 +99,7 @@ class DenseEncoder(Module):
         self.width = widths[-1]
 
     def __call__(self, x: Any, vectors: Any = None, rng: Any = None) -> Any:
-        h = x.reshape(len(x), -1)
+        h = x.reshape(len(x), math.prod(x.shape[1:]))
         if vectors is not None:
             h = np.concatenate([h, vectors], -1)
         for layer in self.hidden:
@@ -152,7 +151,7 @@ class ConvEncoder(Module):
         h = dropped(relu(self.first(x)), self.rate, rng)
         for layer in self.halve:
             h = dropped(relu(layer(h)), self.rate, rng)
-        return h.reshape(len(h), -1)
+        return h.reshape(len(h), self.width)
 
 
 class ConvDecoder(Module):
@@ -173,8 +172,8 @@ class ConvDecoder(Module):
     def __call__(self, z: Any, vectors: Any = None, rng: Any = None) -> Any:
         if vectors is not None:
             z = np.concatenate([z, vectors], -1)
-        h = self.first(z.reshape(-1, z.shape[-1]))
-        h = dropped(relu(h), self.rate, rng).reshape(-1, *self.smallest)
+        h = self.first(z.reshape(math.prod(z.shape[:-1]), z.shape[-1]))
+        h = dropped(relu(h), self.rate, rng).reshape(len(h), *self.smallest)
         for layer in self.double:
             h = dropped(relu(layer(h)), self.rate, rng)
         return self.last(h).reshape(*z.shape[:-1], self.outputs)

@@ -49,14 +49,14 @@ class Bernoulli(Observation):
         self.numbers = math.prod(self.shape)
 
     def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
-        return np.sum(bernoulli.log_prob(parameters, x.reshape(len(x), -1)), axis=-1)
+        return np.sum(bernoulli.log_prob(parameters, x.reshape(len(x), self.numbers)), axis=-1)
 
     def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
         x = bernoulli.sample(parameters, rng, temperature=temperature)
-        return x.reshape(-1, *self.shape)
+        return x.reshape(*x.shape[:-1], *self.shape)
 
     def mean(self, parameters: Any) -> Any:
-        return sigmoid(parameters).reshape(-1, *self.shape)
+        return sigmoid(parameters).reshape(*parameters.shape[:-1], *self.shape)
 
 
 class Categorical(Observation):
@@ -67,24 +67,29 @@ class Categorical(Observation):
         self.numbers = math.prod(self.shape) * self.levels
 
     def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
-        logits = parameters.reshape(*parameters.shape[:-1], -1, self.levels)
-        x = np.broadcast_to(x.reshape(len(x), -1), logits.shape[:-1])
-        return np.sum(categorical.log_prob(logits, x), axis=-1)
+        logits = self._logits(parameters)
+        x = np.broadcast_to(x, logits.shape[:-1])
+        return np.sum(categorical.log_prob(logits, x), axis=(-3, -2, -1))
 
     def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
-        logits = parameters.reshape(-1, *self.shape, self.levels)
-        return categorical.sample(logits, rng, temperature=temperature)
+        return categorical.sample(self._logits(parameters), rng, temperature=temperature)
 
     def mean(self, parameters: Any) -> Any:
-        logits = parameters.reshape(-1, *self.shape, self.levels)
-        return np.sum(softmax(logits) * np.arange(self.levels), axis=-1)
+        levels = np.arange(self.levels).astype(parameters.dtype)
+        return np.sum(softmax(self._logits(parameters)) * levels, axis=-1)
+
+    def _logits(self, parameters: Any) -> Any:
+        return parameters.reshape(*parameters.shape[:-1], *self.shape, self.levels)
 
 
 class Gaussian(Observation):
     """Of images made continuous by uniform noise, y = (x + u) / levels: N(µ, σ²) of each value.
 
-    The parameters are µ and ln σ of one value after the other. ln ∫ N((x + u) / levels; µ, σ²) du
-    is bounded from below by its value for one u, less ln levels for each number: see
+    The parameters are µ and ln σ of one value after the other. Of an image of d values
+
+        ln P(x) = ln ∫ N((x + u) / levels; µ, σ²) du − d ln levels
+
+    and ln N at one u, less d ln levels, is at most that on average: a bound from below. See
     :mod:`scratchgen.models.flows.flow` for dequantisation.
     """
 

@@ -126,15 +126,6 @@ class VAE(LatentModel):
 
     # ------------------------------------------------------------------------------ generation
 
-    def decode(self, z: Any, context: Any = None, rng: Any = None) -> Any:
-        return self._decoded(z, self.vectors(context, z.shape[-2]), rng)
-
-    def _decoded(self, z: Any, vectors: Any, rng: Any) -> Any:
-        """z (…, N, latents) with the labels of N images."""
-        if vectors is not None:
-            vectors = np.broadcast_to(vectors, (*z.shape[:-1], vectors.shape[-1]))
-        return self.decoder(z, vectors, rng)
-
     def sample_prior(self, n: int, rng: Any, context: Any = None) -> Any:
         return rng.standard_normal((n, self.config.latents)).astype(self.dtype)
 

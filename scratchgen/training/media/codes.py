@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
-import scipy.special
 from matplotlib.figure import Figure
 
 from autograd import backend
+from scratchgen.training.media.labels import given_labels
 from scratchgen.training.pictures import grid, save_grid
 from scratchgen.training.plots import save
 
@@ -48,8 +48,8 @@ class Coded:
         self.model, self.x, self.levels = model, data.test, data.levels
         self.shown = None if data.labels is None else data.labels["test"]
         """The class of each, if it is known."""
-        self.labels = self.shown if getattr(run.config, "classes", 0) else None
-        """What the model is told of it."""
+        self.labels = given_labels(run.config, data, "test")
+        """What the model is told of it; None if nothing."""
 
     def labels_of(self, which: Any) -> Any:
         """The labels of some of the images, on the device; None for a model without classes."""
@@ -92,17 +92,21 @@ def _interpolations(path: Path, coded: Coded, n: int | None) -> None:
 
 
 def pairs(labels: Any, count: int, rows: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Indices of pairs of images, by chance with a fixed seed; with labels of one class each."""
+    """Indices of pairs of images, by chance with a fixed seed; with labels of one class each.
+
+    Where there are too few images they come again, an image alone in its class with itself.
+    """
     order = numpy.random.default_rng(0).permutation(count)
     if labels is None:
-        return order[:rows], order[rows : 2 * rows]
-    alike = [order[labels[order] == label][:2] for label in numpy.unique(labels)]
-    found = numpy.stack([pair for pair in alike if len(pair) == 2][:rows])
+        order = numpy.resize(order, 2 * rows)
+        return order[:rows], order[rows:]
+    alike = [order[labels[order] == label] for label in numpy.unique(labels)[:rows]]
+    found = numpy.stack([numpy.resize(of_class, 2) for of_class in alike])
     return found[:, 0], found[:, 1]
 
 
 def _traversals(path: Path, coded: Coded, n: int | None) -> None:
-    """A row for each of the numbers of z that tell images apart most: it from −2.5 to 2.5.
+    """A row for each of the numbers of z that tell images apart most: it over the range of codes.
 
     The others stay what they are in the code of the first image.
     """
@@ -110,23 +114,25 @@ def _traversals(path: Path, coded: Coded, n: int | None) -> None:
     most = numpy.argsort(-codes.var(axis=0))[: n or 8]
     z = numpy.tile(codes[0], (len(most), STEPS, 1))
     for row, number in enumerate(most):
-        z[row, :, number] = numpy.linspace(-2.5, 2.5, STEPS)
+        z[row, :, number] = numpy.linspace(codes[:, number].min(), codes[:, number].max(), STEPS)
     save_grid(path, coded.images(z, numpy.zeros(len(most), int)), coded.levels, columns=STEPS)
 
 
 def _plane(path: Path, coded: Coded, n: int | None) -> None:
-    """What two latent numbers stand for: at the quantiles of the prior images, and where codes lie.
+    """What two latent numbers stand for: at the quantiles of codes images, and where codes lie.
 
-    Kingma and Welling (2014), figure 4.
+    As in Kingma and Welling (2014), figure 4, but for the quantiles, which there are the prior's:
+    not every model has a prior, and few images' codes lie where it has its tails.
     """
     codes, side = coded.codes(slice(None)), n or SIDE
-    ticks = scipy.special.ndtri((numpy.arange(side) + 0.5) / side).astype(codes.dtype)
-    z = numpy.stack(numpy.meshgrid(ticks, ticks[::-1]), -1)  # (side, side, 2)
+    middle = (numpy.arange(side) + 0.5) / side
+    across, up = numpy.quantile(codes, middle, axis=0).T.astype(codes.dtype)
+    z = numpy.stack(numpy.meshgrid(across, up[::-1]), -1)  # (side, side, 2)
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.imshow(grid(coded.images(z, numpy.zeros(side, int)), coded.levels, side))
     left.set_axis_off()
-    left.set_title(f"quantiles {0.5 / side:.3f} to {1 - 0.5 / side:.3f} of each latent number")
+    left.set_title(f"at quantiles {0.5 / side:.3f} to {1 - 0.5 / side:.3f} of the codes' numbers")
     classes = coded.shown
     colours = {} if classes is None else {"c": classes, "cmap": "tab10"}
     points = right.scatter(codes[:, 0], codes[:, 1], s=8, **colours)

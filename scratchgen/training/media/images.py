@@ -73,6 +73,9 @@ class Images(Medium):
                     f"{name}={getattr(config, name)}: the images of {data.name} have {name} {value}"
                 )
         check_classes(config, data, self.name)
+        if getattr(config, "labelled", 0) > len(data.train):
+            there_are = f"{data.name} has {len(data.train)} images to train on"
+            raise UsageError(f"labelled={config.labelled}: {there_are}; 0 for all")
 
     def dimensions(self, data: ImageData) -> int:
         return math.prod(data.shape)
@@ -154,13 +157,12 @@ class Images(Medium):
         if request.given and request.label is not None:
             raise UsageError("--label: images to complete have labels of their own; leave it out")
         model = run.model()
-        check_show(request.show, self.shows(model))
+        check_show(request, self.shows(model))
         if request.show:
             codes.draw(path, run, model, request.show, request.n)
         elif not self.draws(model):
-            raise UsageError(
-                f"an autoencoder draws nothing; --show {' or '.join(self.shows(model))}"
-            )
+            there_are = " or ".join(self.shows(model))
+            raise UsageError(f"the model is no distribution to draw from; --show {there_are}")
         elif request.given:
             _completions(path, run, model, request, request.given)
         else:

@@ -16,7 +16,8 @@ def labels_to_learn(config: Any, data: ImageData) -> Any:
     """The labels (N,) of the training part, for a model that learns from them; None for others.
 
     A model that finds labels itself (its configuration has ``labelled``) is told so many of them,
-    0 for all, as many of each class as of any other or one fewer, and for the rest UNKNOWN.
+    0 for all, as many of each class as of any other or one fewer while there are any, and for the
+    rest UNKNOWN.
     """
     if not getattr(config, "classes", 0):
         return None

@@ -194,13 +194,20 @@ def examples_of_a_step(model: Any, batch_size: int) -> int:
     return batch_size * (model.config.critic_steps if is_judged(model) else 1)
 
 
-def check_show(name: str | None, pictures: Sequence[str]) -> None:
+def check_show(request: Request, pictures: Sequence[str]) -> None:
     """Raise UsageError if there is no such picture of a model, beside samples."""
-    if name is None or name in pictures:
+    name = request.show
+    if name is None:
         return
     if not pictures:
         raise UsageError(f"--show {name}: of this model there are samples only")
-    raise unknown("picture of this model", name, pictures)
+    if name not in pictures:
+        raise unknown("picture of this model", name, pictures)
+    for option in ("label", "given", "known"):
+        if getattr(request, option) is not None:
+            raise UsageError(f"--{option}: means nothing with --show {name}")
+    if request.temperature != 1:
+        raise UsageError(f"--temperature: means nothing with --show {name}")
 
 
 def check_classes(config: Any, data: Any, name: str) -> None:

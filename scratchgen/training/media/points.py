@@ -116,6 +116,8 @@ class Points(Medium):
 
     def references(self, data: PointData) -> dict[str, float]:
         truth = {} if data.entropy is None else {"the density itself": data.entropy}
+        if numpy.linalg.matrix_rank(numpy.cov(data.train.T)) < data.dimensions:
+            return truth  # all points lie in a plane, where a Gaussian has no density
         return {**truth, "one Gaussian": _gaussian_nats(data.train, data.test)}
 
     def shows(self, model: Any) -> tuple[str, ...]:
@@ -128,7 +130,7 @@ class Points(Medium):
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """A scatter plot of samples; or one of the pictures that it ``shows``."""
         model, (low, high) = run.model(), _square(run)
-        check_show(request.show, self.shows(model))
+        check_show(request, self.shows(model))
         if request.show == "density":
             plots.density(path, lambda x: self._density(model, x), low, high)
         elif request.show == "layers":
@@ -189,7 +191,7 @@ def _square(run: Run) -> tuple[float, float]:
     """The range of the pictures' axes: that of the training points, and a little more."""
     about = run.description["medium"]
     low, high = min(about["low"]), max(about["high"])
-    margin = 0.1 * (high - low)
+    margin = 0.1 * (high - low) or 1.0  # all points may be the same
     return low - margin, high + margin
 
 

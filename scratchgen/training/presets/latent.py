@@ -50,7 +50,7 @@ PRESETS = {
     ),
     "convvae": Preset(
         VAE,
-        VAEConfig(network="conv", hidden=32, layers=1, dropout=0.0),
+        VAEConfig(network="conv", hidden=32, layers=1, dropout=0.0, kl_warmup=200),
         "digits",
         TrainingSettings(epochs=40, schedule="cosine", average=0.98),
         "the same with convolutional networks",
