@@ -177,14 +177,15 @@ def test_with_the_loss_wgan_the_critics_weights_are_within_their_bounds_after_ea
     tmp_path, monkeypatch
 ):
     seen = watched(monkeypatch)
-    folder, _ = train(tmp_path / "a", "steps=4", "loss=wgan", "weight_clip=0.05", "average=0")
+    folder, _ = train(tmp_path / "a", "steps=4", "loss=wgan", "weight_clip=0.05")
     for player, _, critic, generator in seen[1:]:  # at first they are as they were made
         largest = max(numpy.abs(x).max() for x in critic.values())
         assert largest == numpy.float32(0.05), player
         assert max(numpy.abs(x).max() for x in generator.values()) > 0.05
     kept, _ = checkpoint.load(folder.checkpoint)
     critic = [x for name, x in kept.items() if name.startswith("critic")]
-    assert max(numpy.abs(x).max() for x in critic) == numpy.float32(0.05)
+    largest = max(numpy.abs(x).max() for x in critic)  # of an average of what was within them
+    assert 0.03 < largest <= 0.05 * (1 + 1e-6)
 
 
 # ----------------------------------------------------------------------------------------- runs
