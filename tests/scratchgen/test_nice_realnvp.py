@@ -342,7 +342,8 @@ def test_after_training_the_density_integrates_to_one(kind, toy):
         (NICEPoints, "ring", 0.75),
         (NICEPoints, "spirals", 1.0),
         (NICEPoints, "eight-gaussians", 1.2),
-        *((RealNVPPoints, toy, 0.8) for toy in toys.TOYS),
+        *((RealNVPPoints, toy, 0.8) for toy in toys.TOYS if toy != "grid"),
+        (RealNVPPoints, "grid", 1.6),  # 25 modes take longer
     ],
 )
 def test_training_brings_the_density_near_to_the_truth(kind, toy, bound):

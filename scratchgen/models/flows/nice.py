@@ -19,7 +19,6 @@ Images are taken as vectors, pixel after pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ from scratchgen.models.flows.flow import (
     PointConfig,
     PointFlow,
 )
-from scratchgen.nn import MLP, glorot_normal, zeros
+from scratchgen.nn import MLP, zeros
 from scratchgen.transforms.coupling import AdditiveCoupling, checkerboard
 from scratchgen.transforms.shapes import Flatten
 from scratchgen.transforms.transform import Compose, Transform, check_width, per_channel
@@ -108,15 +107,8 @@ class Scaling(Transform):
         return z * np.exp(-self.log_scale), -per_channel(z, self.log_scale)
 
 
-def _transforms(
-    width: int, config: NICEConfig | NICEPointsConfig, rng: Any, last: Callable
-) -> list[Transform]:
-    """The couplings and the scaling, of vectors (N, width).
-
-    ``last``: how the last layer of the networks is initialised. Images do best if couplings shift
-    by 0 at first. In the plane, data that look the same when they are mirrored, such as a ring,
-    would then give them no reason ever to do anything else.
-    """
+def _transforms(width: int, config: NICEConfig | NICEPointsConfig, rng: Any) -> list[Transform]:
+    """The couplings and the scaling, of vectors (N, width)."""
 
     def coupling(odd: bool) -> AdditiveCoupling:
         network = MLP(
@@ -127,7 +119,7 @@ def _transforms(
             layers=config.layers,
             context=config.classes,
             dropout=config.dropout,
-            last=last,
+            last=zeros,
         )
         return AdditiveCoupling(checkerboard(1, width, odd).reshape(width), network)
 
@@ -142,7 +134,7 @@ class NICE(ImageFlow):
 
     def __init__(self, config: NICEConfig, rng: Any) -> None:
         shape = config.height, config.width, config.colours
-        transforms = _transforms(config.dimensions, config, rng, zeros)
+        transforms = _transforms(config.dimensions, config, rng)
         super().__init__(config, Compose([Flatten(shape), *transforms]), rng, Noise(config.prior))
 
 
@@ -150,5 +142,5 @@ class NICEPoints(PointFlow):
     """p(x), or p(x | label), of points (N, D)."""
 
     def __init__(self, config: NICEPointsConfig, rng: Any) -> None:
-        transforms = _transforms(config.dimensions, config, rng, glorot_normal)
+        transforms = _transforms(config.dimensions, config, rng)
         super().__init__(config, Compose(transforms), Noise(config.prior))
