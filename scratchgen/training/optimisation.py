@@ -43,7 +43,7 @@ class Optimisation:
         self.optimiser.step()
 
     def changed(self) -> None:
-        """Called when the weights are what they are to be after a step, or a rule of the model's."""
+        """Called when the weights are what they are to be after a step."""
         if self.average:
             self.average.update()
 
