@@ -178,7 +178,8 @@ class Trainer:
             metrics = self.model.update(batch, rng)
             self.optimisations[""].changed()
         else:
-            metrics, moved = {}, []
+            metrics = {}
+            moved: list[Optimisation] = []
             for player, loss, found in self._turns(batch, rng):
                 while moved:  # after its turn a model may still have bounded its weights
                     moved.pop().changed()
