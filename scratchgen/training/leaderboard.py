@@ -173,7 +173,7 @@ def _chart(found: Sequence[Row]) -> Figure:
             error, fill = 2 * (row.standard_error or 0), "white" if row.sign else "C0"
             axes.errorbar(row.nats, row.model, xerr=error, fmt="o", color="C0", mfc=fill, capsize=3)
         axes.set_title(f"{levels} levels ({', '.join(others)})", loc="left", fontsize=10)
-        axes.set_xlabel("nats per image, ± 2 standard errors (hollow: upper bounds)")
+        axes.set_xlabel("nats per image ± 2 standard errors (○: at most)")
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
