@@ -437,3 +437,17 @@ def test_images_of_another_shape_or_level_are_refused(rng):
     model = make()
     with pytest.raises(ValueError, match=r"GAN: images \(2, 5, 6, 1\), expected \(N, 6, 5, 1\)"):
         list(model.turns(numpy.zeros((2, 5, 6, 1), int), backend.default_rng(0)))
+
+
+@pytest.mark.parametrize("options", [{"network": "dense"}, {"network": "conv", "norm": "none"}])
+def test_every_hidden_layer_of_the_generator_is_rectified(options):
+    # far below 0 its units are off, and nothing of the noise gets through
+    probe = make(hidden=4, layers=2, **options).generator
+    hidden = [name for name in probe.parameters() if name.endswith("bias")][:-1]
+    assert len(hidden) == 2
+    for name in hidden:
+        model = make(hidden=4, layers=2, **options)
+        z = model.noise(5, backend.default_rng(0))
+        assert backend.to_numpy(model.draws(z)).std(0).max() > 0
+        model.generator.parameters()[name][...] = -1e3
+        assert backend.to_numpy(model.draws(z)).std(0).max() == 0, name
