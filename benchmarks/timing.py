@@ -13,8 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
+
+from autograd import backend
+from scratchgen.optim import Adam
 
 PAUSE = 0.06  # s: until the other's threads have gone to sleep
 TURN = 0.06  # s: how long a turn lasts, so that it was worth the pause
@@ -77,6 +81,18 @@ def against(
         return {**alone, "peer": None, "peer_ms": None, "ratio": None, "spread": None}
     timing = interleave(ours, *peers.values(), seconds=seconds)
     return timing.row(name, list(peers)[timing.peer])
+
+
+def training_step(model: Any, batch: numpy.ndarray, rate: float) -> Callable[[], None]:
+    """The loss of ``model`` on ``batch``, the backward pass and a step of Adam, as a program."""
+    x, rng = backend.asarray(batch), backend.default_rng(0)
+    optimiser = Adam(model.parameters().values(), rate)
+
+    def run() -> None:
+        model.loss(x, rng)[0].backward()
+        optimiser.step()
+
+    return run
 
 
 def _turn(function: Callable[[], object]) -> float:

@@ -18,10 +18,9 @@ import numpy
 
 from autograd import backend
 from benchmarks.sampling import disturb
-from benchmarks.timing import against
+from benchmarks.timing import against, training_step
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 from scratchgen.nn import MaskedConv
-from scratchgen.optim import Adam
 
 RATE = 1e-4  # the learning rate; low, for the levels are noise
 
@@ -61,14 +60,7 @@ def _batch(case: Case) -> numpy.ndarray:
 
 def ours(case: Case) -> Callable[[], None]:
     """The step as a program of this library."""
-    model, x, rng = _model(case), backend.asarray(_batch(case)), backend.default_rng(0)
-    optimiser = Adam(model.parameters().values(), RATE)
-
-    def run() -> None:
-        model.loss(x, rng)[0].backward()
-        optimiser.step()
-
-    return run
+    return training_step(_model(case), _batch(case), RATE)
 
 
 # ---------------------------------------------------------------------------- the same in PyTorch

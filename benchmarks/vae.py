@@ -17,9 +17,8 @@ import numpy
 
 from autograd import backend
 from benchmarks.sampling import disturb
-from benchmarks.timing import against
+from benchmarks.timing import against, training_step
 from scratchgen.models.latent.vae import VAE, VAEConfig
-from scratchgen.optim import Adam
 
 CONFIG = VAEConfig(28, 28, levels=2, latents=20, hidden=400, dropout=0.0)
 BATCH = 128
@@ -43,14 +42,7 @@ def _batch() -> numpy.ndarray:
 
 def ours() -> Callable[[], None]:
     """The step as a program of this library."""
-    model, x, rng = _model(), backend.asarray(_batch()), backend.default_rng(0)
-    optimiser = Adam(model.parameters().values(), RATE)
-
-    def run() -> None:
-        model.loss(x, rng)[0].backward()
-        optimiser.step()
-
-    return run
+    return training_step(_model(), _batch(), RATE)
 
 
 # ---------------------------------------------------------------------------- the same in PyTorch
