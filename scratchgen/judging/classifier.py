@@ -25,8 +25,7 @@ from scratchgen.config import require
 from scratchgen.data import ImageData
 from scratchgen.distributions import categorical
 from scratchgen.models.images import ImageConfig, ImageModel
-from scratchgen.models.latent.networks import Halve
-from scratchgen.nn import Dense
+from scratchgen.nn import Dense, Halve
 from scratchgen.optim import Adam, cosine, linear_warmup
 
 STEPS = 800

@@ -7,8 +7,7 @@ import autograd.numpy as np
 from autograd import Tensor, backend
 from autograd.functional import grad
 from autograd.test_util import check_grads
-from scratchgen.nn.batch_norm import BatchNorm
-from scratchgen.nn.spectral_norm import SpectralConv, SpectralDense
+from scratchgen.nn import BatchNorm, SpectralConv, SpectralDense
 from scratchgen.training import checkpoint
 
 # ------------------------------------------------------------------------------------------- batch

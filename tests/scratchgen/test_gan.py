@@ -10,7 +10,8 @@ from autograd import Tensor, backend, no_grad
 from autograd.functional import jacobian
 from scratchgen.models.adversarial.gan import GAN, GANConfig
 from scratchgen.models.adversarial.losses import LOSSES, gradient_penalty
-from scratchgen.models.adversarial.networks import KERNEL, Double, PlainHalve
+from scratchgen.models.adversarial.networks import KERNEL, PlainHalve, small_normal
+from scratchgen.nn import Double
 from scratchgen.optim import Adam
 
 NETWORKS = [
@@ -286,7 +287,7 @@ def test_images_of_any_sides_are_made_and_scored(options, height, width, layers)
 def test_doubling_is_the_adjoint_of_halving(rng, sides):
     """⟨A x, y⟩ = ⟨x, Aᵀ y⟩ for the layers of the critic and of the generator."""
     halve = PlainHalve(3, 4, KERNEL, backend.default_rng(0))
-    double = Double(4, 3, sides, backend.default_rng(0))
+    double = Double(4, 3, sides, backend.default_rng(0), KERNEL, small_normal)
     for layer in (halve, double):
         layer.astype("float64")
     halve.weight[...] = double.weight.data

@@ -32,16 +32,12 @@ from itertools import pairwise
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor
 from autograd.nn import leaky_relu, relu
 from scratchgen.config import require
 from scratchgen.models.adversarial.game import GameConfig
 from scratchgen.models.images import ImageConfig
-from scratchgen.models.latent import networks
-from scratchgen.models.latent.networks import Halve, sides_of
-from scratchgen.nn import MLP, Dense, Module
-from scratchgen.nn.batch_norm import BatchNorm
-from scratchgen.nn.spectral_norm import SpectralConv, SpectralDense
+from scratchgen.nn import MLP, BatchNorm, Dense, Double, Halve, Module, SpectralConv, SpectralDense
+from scratchgen.nn.halve import halved_sides
 
 KERNEL = 4
 """Side of a kernel. Twice the steps: each pixel made then meets as many inputs as any other."""
@@ -150,15 +146,6 @@ def small_normal(rng: Any, shape: tuple[int, ...], fan_in: int = 0, fan_out: int
     return (0.02 * rng.standard_normal(shape)).astype("float32")
 
 
-class Double(networks.Double):
-    """(N, ⌈H / 2⌉, ⌈W / 2⌉, C) → (N, H, W, D), with these kernels and weights."""
-
-    def __init__(self, inputs: int, outputs: int, sides: tuple[int, int], rng: Any) -> None:
-        self.sides = sides
-        self.weight = Tensor(small_normal(rng, (KERNEL, KERNEL, outputs, inputs)))
-        self.bias = Tensor(np.zeros(outputs, "float32"))
-
-
 class PlainHalve(Halve):
     """A convolution in steps of two that is called as a normalised one is."""
 
@@ -170,12 +157,13 @@ class ConvGenerator(Module):
     """A dense layer to the smallest image, whose sides are doubled ``layers`` times."""
 
     def __init__(self, config: Any, rng: Any) -> None:
-        sides, channels = sides_of(config), channels_of(config)
+        channels = channels_of(config)
+        sides = halved_sides(config.height, config.width, config.layers)
         self.smallest = (*sides[-1], channels[-1])
         inputs = config.latents + config.classes
         self.first = Dense(inputs, math.prod(self.smallest), rng, small_normal)
         self.double = [
-            Double(channels[i + 1], channels[i], sides[i], rng)
+            Double(channels[i + 1], channels[i], sides[i], rng, KERNEL, small_normal)
             for i in reversed(range(config.layers))
         ]
         batch = config.norm == "batch"
@@ -204,7 +192,8 @@ class ConvCritic(Module):
         batch = config.norm == "batch" and config.loss != "wgan-gp" and not config.spectral
         self.norms = [BatchNorm(c) for c in channels[2:]] if batch else []
         _without_bias(self.halve[1:] if batch else [])
-        self.width = math.prod(sides_of(config)[-1]) * channels[-1]
+        smallest = halved_sides(config.height, config.width, config.layers)[-1]
+        self.width = math.prod(smallest) * channels[-1]
         score = SpectralDense if config.spectral else PlainDense
         self.score = score(self.width, 1, rng, small_normal)
 

@@ -22,12 +22,12 @@ from itertools import pairwise
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor
-from autograd.nn import conv, conv_transpose, dropout, relu
+from autograd.nn import dropout, relu
 from scratchgen.config import require
 from scratchgen.models.images import ImageConfig
-from scratchgen.nn import MLP, Conv, Dense, Module
-from scratchgen.nn.initialisers import glorot_normal, he_normal
+from scratchgen.nn import MLP, Conv, Dense, Double, Halve, Module
+from scratchgen.nn.halve import halved_sides
+from scratchgen.nn.initialisers import glorot_normal
 
 # -------------------------------------------------------------------------------- configuration
 
@@ -110,30 +110,6 @@ class DenseEncoder(Module):
 # --------------------------------------------------------------------------------- convolutional
 
 
-class Halve(Conv):
-    """A convolution in steps of two: (N, H, W, C) → (N, ⌈H / 2⌉, ⌈W / 2⌉, D)."""
-
-    def __call__(self, x: Any) -> Any:
-        return conv(x, self.weight, self.bias, stride=2, padding="same")
-
-
-class Double(Module):
-    """Its transpose: (N, ⌈H / 2⌉, ⌈W / 2⌉, C) → (N, H, W, D), with sides = (H, W) even or odd."""
-
-    def __init__(self, inputs: int, outputs: int, sides: tuple[int, int], rng: Any) -> None:
-        self.sides = sides
-        # of the 9 places of the kernel a quarter meets an input, on average
-        fans = {"fan_in": 9 * inputs // 4, "fan_out": 9 * outputs}
-        self.weight = Tensor(he_normal(rng, (3, 3, outputs, inputs), **fans))
-        self.bias = Tensor(np.zeros(outputs, "float32"))
-
-    def __call__(self, x: Any) -> Any:
-        more = [1 - side % 2 for side in self.sides]  # than 2 ⌈side / 2⌉ − 1
-        return conv_transpose(
-            x, self.weight, self.bias, stride=2, padding="same", output_padding=more
-        )
-
-
 class ConvEncoder(Module):
     """A convolution, then ``layers`` that halve the sides and double the channels."""
 
@@ -142,7 +118,8 @@ class ConvEncoder(Module):
         self.first = Conv(config.colours + config.classes, config.hidden, 3, rng)
         channels = channels_of(config)
         self.halve = [Halve(a, b, 3, rng) for a, b in pairwise(channels)]
-        self.width = math.prod(sides_of(config)[-1]) * channels[-1]
+        smallest = halved_sides(config.height, config.width, config.layers)[-1]
+        self.width = math.prod(smallest) * channels[-1]
 
     def __call__(self, x: Any, vectors: Any = None, rng: Any = None) -> Any:
         if vectors is not None:
@@ -159,7 +136,8 @@ class ConvDecoder(Module):
 
     def __init__(self, config: NetworkConfig, inputs: int, outputs: int, rng: Any) -> None:
         self.rate, self.outputs = config.dropout, outputs
-        sides, channels = sides_of(config), channels_of(config)
+        channels = channels_of(config)
+        sides = halved_sides(config.height, config.width, config.layers)
         self.smallest = (*sides[-1], channels[-1])
         self.first = Dense(inputs + config.classes, math.prod(self.smallest), rng)
         self.double = [
@@ -179,17 +157,8 @@ class ConvDecoder(Module):
         return self.last(h).reshape(*z.shape[:-1], self.outputs)
 
 
-def sides_of(config: NetworkConfig) -> list[tuple[int, int]]:
-    """(H, W) of the images in a convolutional network, from the largest to the smallest."""
-    sides = [(config.height, config.width)]
-    for _ in range(config.layers):
-        height, width = sides[-1]
-        sides.append((-(-height // 2), -(-width // 2)))
-    return sides
-
-
 def channels_of(config: NetworkConfig) -> list[int]:
-    """Their channels."""
+    """Of the images in a convolutional network, from the largest to the smallest."""
     return [config.hidden * 2**i for i in range(config.layers + 1)]
 
 
