@@ -28,6 +28,7 @@ COMMANDS = {
     "vae": "a training step of the VAE 784-400-20",
     "vae-learning": "what it learns of Fashion-MNIST, beside PyTorch (minutes)",
     "gan": "a turn of each player of a DCGAN with the loss wgan-gp",
+    "gan-learning": "what that of the preset learns of digits and clothes (minutes)",
     "flows": "a training step of Real NVP in the plane",
     "learning": "what the character LSTM learns, beside PyTorch (minutes)",
     "sampling": "cached against naive sampling of the PixelCNN and the gated one (no PyTorch)",

@@ -89,7 +89,7 @@ def peers(player: str) -> dict[str, Callable[[], None]]:
 def _in_torch(torch: Any, player: str, threads: int, last: bool) -> Callable[[], None]:
     model = _model()
     x = torch.from_numpy(_batch()).permute(0, 3, 1, 2)
-    _check(torch, model, TorchGAN(torch, model, last), x)
+    check(torch, model, TorchGAN(torch, model, last), _batch())
     network = TorchGAN(torch, model, last)
     optimiser = torch.optim.Adam(network.parameters[player], RATE, betas=(0.5, 0.999), fused=True)
 
@@ -103,10 +103,15 @@ def _in_torch(torch: Any, player: str, threads: int, last: bool) -> Callable[[],
 
 
 class TorchGAN:
-    """The convolutional ``model`` of two halvings with the loss wgan-gp, with its values."""
+    """The convolutional ``model`` with its values: of images whose sides can be halved so often.
+
+    Its loss is wgan-gp, or nonsaturating with batch normalisation in the critic. ``last``: channels
+    last.
+    """
 
     def __init__(self, torch: Any, model: GAN, last: bool) -> None:
-        self.torch, self.penalty, self.latents = torch, model.config.penalty, model.config.latents
+        self.torch, self.config = torch, model.config
+        assert self.config.loss in ("wgan-gp", "nonsaturating")
         self.format = torch.channels_last if last else torch.contiguous_format
         self.smallest = model.generator.smallest
         self.parameters: dict[str, list[Any]] = {name: [] for name in PLAYERS}
@@ -125,7 +130,10 @@ class TorchGAN:
         ]
         self.double = [self._convolution("generator", layer) for layer in model.generator.double]
         self.halve = [self._convolution("critic", layer) for layer in model.critic.halve]
-        self.norms = [self._norm(layer) for layer in model.generator.norms]
+        self.norms = {
+            player: [self._norm(player, layer) for layer in module.norms]
+            for player, (module, _) in model.players.items()
+        }
 
     def _parameter(self, player: str, value: numpy.ndarray) -> Any:
         x = self.torch.from_numpy(value.copy())
@@ -140,47 +148,54 @@ class TorchGAN:
         bias = None if layer.bias is None else self._parameter(player, _host(layer.bias))
         return [self._parameter(player, weight), bias]
 
-    def _norm(self, layer: Any) -> dict[str, Any]:
+    def _norm(self, player: str, layer: Any) -> dict[str, Any]:
         return {
             "running_mean": self.torch.from_numpy(_host(layer.mean).copy()),
             "running_var": self.torch.from_numpy(_host(layer.variance).copy()),
-            "weight": self._parameter("generator", _host(layer.gain)),
-            "bias": self._parameter("generator", _host(layer.bias)),
+            "weight": self._parameter(player, _host(layer.gain)),
+            "bias": self._parameter(player, _host(layer.bias)),
         }
 
-    def generator(self, z: Any) -> Any:
-        """(N, latents) → (N, 1, 28, 28)"""
+    def generator(self, z: Any, training: bool = True) -> Any:
+        """(N, latents) → (N, 1, H, W)"""
         F = self.torch.nn.functional
         height, width, channels = self.smallest
         h = F.linear(z, *self.first).view(-1, channels, height, width)
         h = h.contiguous(memory_format=self.format)
-        for norm, (weight, bias) in zip(self.norms, self.double, strict=True):
-            h = F.relu(F.batch_norm(h, **norm, training=True, momentum=0.1))
+        for norm, (weight, bias) in zip(self.norms["generator"], self.double, strict=True):
+            h = F.relu(F.batch_norm(h, **norm, training=training, momentum=0.1))
             h = F.conv_transpose2d(h, weight, bias, stride=2, padding=1)
         return self.torch.tanh(h)
 
     def critic(self, x: Any) -> Any:
-        """(N, 1, 28, 28) → (N,)"""
+        """(N, 1, H, W) → (N,)"""
         F = self.torch.nn.functional
-        for weight, bias in self.halve:
-            x = F.leaky_relu(F.conv2d(x, weight, bias, stride=2, padding=1), SLOPE)
+        for i, (weight, bias) in enumerate(self.halve):
+            x = F.conv2d(x, weight, bias, stride=2, padding=1)
+            if i and self.norms["critic"]:
+                x = F.batch_norm(x, **self.norms["critic"][i - 1], training=True, momentum=0.1)
+            x = F.leaky_relu(x, SLOPE)
         return F.linear(x.flatten(1), *self.score)[:, 0]
 
     def loss(self, player: str, x: Any, noise: Any = None, epsilon: Any = None) -> Any:
-        """What that player minimises, for images (N, 1, 28, 28) of levels.
+        """What that player minimises, for images (N, 1, H, W) of levels.
 
         ``noise`` (N, latents) and ``epsilon`` (N, 1, 1, 1) are drawn if they are None.
         """
-        torch = self.torch
+        torch, softplus = self.torch, self.torch.nn.functional.softplus
         if noise is None:
-            noise = torch.randn(len(x), self.latents)
+            noise = torch.randn(len(x), self.config.latents)
+        self._freeze(player == "generator")
         if player == "generator":
-            self._freeze(True)
-            return -self.critic(self.generator(noise)).mean()
-        self._freeze(False)
-        real = (x.float() * (2 / 255) - 1).contiguous(memory_format=self.format)
+            scores = self.critic(self.generator(noise))
+            return -scores.mean() if self.config.loss == "wgan-gp" else softplus(-scores).mean()
+        real = (x.float() * (2 / (self.config.levels - 1)) - 1).contiguous(
+            memory_format=self.format
+        )
         with torch.no_grad():
             fake = self.generator(noise)
+        if self.config.loss == "nonsaturating":
+            return softplus(-self.critic(real)).mean() + softplus(self.critic(fake)).mean()
         loss = self.critic(fake).mean() - self.critic(real).mean()
         if epsilon is None:
             epsilon = torch.rand(len(x), 1, 1, 1)
@@ -188,7 +203,7 @@ class TorchGAN:
         scores = self.critic(between)
         (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         length = (slope.flatten(1).square().sum(1) + 1e-12).sqrt()
-        return loss + self.penalty * (length - 1).square().mean()
+        return loss + self.config.penalty * (length - 1).square().mean()
 
     def _freeze(self, frozen: bool) -> None:
         for x in self.parameters["critic"]:
@@ -200,13 +215,16 @@ def _host(x: Any) -> numpy.ndarray:
     return backend.to_numpy(constant(x))
 
 
-def _check(torch: Any, model: GAN, network: TorchGAN, x: Any) -> None:
+def check(torch: Any, model: GAN, network: TorchGAN, images: numpy.ndarray) -> None:
+    """Fail unless both have as many weights, and with the same random numbers the same losses."""
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
     for player, (module, _) in model.players.items():
         count = sum(math.prod(p.shape) for p in module.parameters().values())
         assert sum(p.numel() for p in network.parameters[player]) == count
-        expected = _loss(model, player, backend.asarray(_batch()), backend.default_rng(1)).item()
+        expected = _loss(model, player, backend.asarray(images), backend.default_rng(1)).item()
         rng = backend.default_rng(1)
-        drawn = rng.standard_normal((BATCH, network.latents)), rng.random((BATCH, 1, 1, 1))
+        n, latents = len(images), model.config.latents
+        drawn = rng.standard_normal((n, latents)), rng.random((n, 1, 1, 1))
         on_host = (torch.from_numpy(backend.to_numpy(a).astype("float32")) for a in drawn)
         found = network.loss(player, x, *on_host).item()
         assert math.isclose(found, expected, rel_tol=1e-4), (player, found, expected)

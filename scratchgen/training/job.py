@@ -147,5 +147,6 @@ def _finish(run: Run, trainer: Trainer, console: Console) -> None:
         result.append(f"to compare: {compared}")
     folder.write_report(page(folder, medium, result))
     where = (f"samples: {paths[0]}", f"report: {folder.report}", f"run folder: {folder.path}")
-    for line in (*result, *where):
+    moving = [f"training: {trainer.animation.path}"] if trainer.animation.draws else []
+    for line in (*moving, *result, *where):
         console.print(line, highlight=False, soft_wrap=True, markup=False)

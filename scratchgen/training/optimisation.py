@@ -57,7 +57,9 @@ class Optimisation:
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Within this block the model has the weights that are validated and kept."""
-        return self.average.in_place() if self.average else contextlib.nullcontext()
+        if self.average and self.average.steps:  # none of a player who had no turn yet
+            return self.average.in_place()
+        return contextlib.nullcontext()
 
     def state(self) -> dict[str, Any]:
         """Host arrays by name."""

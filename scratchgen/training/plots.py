@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scratchgen.errors import RunError
@@ -18,8 +19,11 @@ PANELS = 9
 ARROWS = 20
 """On a side of the picture of a critic."""
 
+DPI = 100
+"""Pixels to the unit of a figure's size."""
 
-def scatter(path: Path, x: numpy.ndarray, labels: Any, low: float, high: float) -> None:
+
+def points(x: numpy.ndarray, labels: Any, low: float, high: float) -> Figure:
     """Points (N, 2), those of each label (N,) in a colour; of more dimensions the first two.
 
     Numbers (N, 1) as a histogram.
@@ -32,7 +36,7 @@ def scatter(path: Path, x: numpy.ndarray, labels: Any, low: float, high: float) 
         colours = {"c": "black"} if labels is None else {"c": labels, "cmap": "tab10"}
         axes.scatter(x[:, 0], x[:, 1], s=3, linewidths=0, **colours)
         _frame(axes, low, high)
-    save(figure, path)
+    return figure
 
 
 def density(
@@ -100,10 +104,16 @@ def critic(
     save(figure, path)
 
 
-def game(path: Path, trajectories: Mapping[str, numpy.ndarray]) -> None:
-    """Ways of two players in the plane, (steps + 1, 2) by name, from where they began."""
-    figure = Figure(figsize=(4.2 * len(trajectories), 4.4), layout="constrained")
-    panels = figure.subplots(1, len(trajectories), squeeze=False).ravel()
+def game(
+    path: Path, trajectories: Mapping[str, numpy.ndarray], exact: numpy.ndarray, formula: str
+) -> None:
+    """Ways of two players in the plane, (steps + 1, 2) by name, from where they began.
+
+    Beside them how far each is from the origin over the steps, and what that is by a ``formula``:
+    ``exact`` (steps + 1,).
+    """
+    figure = Figure(figsize=(4.2 * (len(trajectories) + 1), 4.4), layout="constrained")
+    *panels, distance = figure.subplots(1, len(trajectories) + 1)
     reach = 1.05 * max(float(numpy.abs(places).max()) for places in trajectories.values())
     for axes, (name, places) in zip(panels, trajectories.items(), strict=True):
         axes.plot(*places.T, marker=".", markersize=3, linewidth=0.7, color="black")
@@ -111,13 +121,33 @@ def game(path: Path, trajectories: Mapping[str, numpy.ndarray]) -> None:
         axes.plot(0, 0, "+", color="tab:red")
         axes.set_title(name, fontsize=10)
         _frame(axes, -reach, reach)
+        distance.plot(radius(places), linewidth=2.5, label=name)
+    distance.plot(exact, "--", linewidth=1, color="black", label=formula)
+    distance.set_yscale("log")
+    distance.set_title("distance from the equilibrium", fontsize=10)
+    distance.set_xlabel("step", fontsize=8)
+    distance.tick_params(labelsize=7, which="both")
+    distance.legend(frameon=False, fontsize=8)
     save(figure, path)
+
+
+def radius(places: numpy.ndarray) -> numpy.ndarray:
+    """How far from the origin each of (N, 2) is: (N,)."""
+    return numpy.hypot(*places.T)
+
+
+def pixels(figure: Figure) -> numpy.ndarray:
+    """What :func:`save` writes, (height, width, 3) of 0 … 255."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return numpy.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def save(figure: Figure, path: Path) -> None:
     """As PNG. Raises RunError if the file cannot be written."""
     try:
-        figure.savefig(path, format="png", dpi=100)
+        figure.savefig(path, format="png", dpi=DPI)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
 

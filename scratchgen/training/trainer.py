@@ -14,6 +14,7 @@ from autograd import backend
 from autograd.debug import debug
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.metrics import bits_per_dimension
+from scratchgen.training.animation import Animation
 from scratchgen.training.evaluation import digits
 from scratchgen.training.media.medium import Medium
 from scratchgen.training.optimisation import Optimisation, under
@@ -49,10 +50,10 @@ class Trainer:
 
     After each epoch the validation part decides whether the weights are the best so far; these are
     written to the run folder at once. (Of players, who have no common aim, the latest are kept.) So
-    is the state: the weights as they are, the optimisers' memory, the step, and what the feed
-    carries from batch to batch. The random numbers of a step are a function of the seed and the
-    step's number, so there is no more to it, and a run that goes on from its state takes the very
-    same steps.
+    is the state: the weights as they are, the optimisers' memory, the step, what the feed carries
+    from batch to batch, and the draws of the animated picture. The random numbers of a step are a
+    function of the seed and the step's number, so there is no more to it, and a run that goes on
+    from its state takes the very same steps.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class Trainer:
             name: Optimisation(module, settings, self.total * turns)
             for name, (module, turns) in self.players.items()
         }
+        path = folder.sample("training.png")
+        self.animation = Animation(path, lambda draws: medium.picture(model, data, draws))
         self.step = 0
         self.best_epoch = 0  # 0: none yet
         self.best = math.inf  # what the validation said then
@@ -215,6 +218,8 @@ class Trainer:
                 self.best_epoch, self.best = self.epoch, value
                 metadata = {"epoch": self.epoch, "step": self.step, f"validation_{name}": value}
                 self.folder.save_checkpoint(self.model.values(), metadata)
+            if math.isfinite(value):
+                self._show()
         if not math.isfinite(value):
             self._diverged(f"validation's {name}", value)
         seconds = self._seconds + time.perf_counter() - self._started
@@ -233,6 +238,16 @@ class Trainer:
         self.save()
         return record
 
+    def _show(self) -> None:
+        """Add what is drawn now to the animated picture, if the medium has this of the model.
+
+        It is written before the state: when that is of the last epoch, so is the picture.
+        """
+        draws = self.medium.in_training(self.model, self.seed)
+        if draws is not None:
+            self.animation.add(self.epoch, draws)
+            self.animation.write()
+
     def _in_bits(self, name: str, value: float) -> dict[str, float]:
         if name != "nats":
             return {}
@@ -248,6 +263,7 @@ class Trainer:
         for player, optimisation in self.optimisations.items():
             arrays |= {_prefix(player) + key: x for key, x in optimisation.state().items()}
         arrays |= {f"feed.{name}": x for name, x in self.feed.state().items()}
+        arrays |= {f"animation.{name}": x for name, x in self.animation.state().items()}
         metadata = {
             "step": self.step,
             "best_epoch": self.best_epoch,
@@ -268,6 +284,7 @@ class Trainer:
             for player, optimisation in self.optimisations.items():
                 optimisation.load_state(under(_prefix(player), arrays))
             self.feed.load_state(under("feed.", arrays))
+            self.animation.load_state(under("animation.", arrays))
         except ValueError as error:
             raise RunError(f"{self.folder.state} is not of this model: {error}") from error
         self.step = metadata["step"]

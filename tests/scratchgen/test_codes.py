@@ -150,3 +150,24 @@ def test_traversals_go_over_the_range_of_the_codes_the_most_varied_first(linear)
     most, label = linear("traversals", 2, moved=True).reshape(2, codes.STEPS)
     numpy.testing.assert_allclose(most, numpy.linspace(0, 15, codes.STEPS))
     numpy.testing.assert_allclose(label, 0)  # of the first image: the label does not change it
+
+
+def test_factors_are_categories_over_other_noise_and_codes_one_at_a_time(tmp_path, rng):
+    """In a row of each grid there is one category, and in a column all else is the same."""
+    numpy.savez(tmp_path / "few.npz", images=rng.integers(0, 4, (20, 5, 6)))
+    changes = ["steps=1", "hidden=4", "latents=3", "categories=4", "codes=2"]
+    task = job.Job("infogan", changes, data=str(tmp_path / "few.npz"), out=tmp_path / "a")
+    run = Run.open(job.train(task, Console(quiet=True)).path)
+    names = {path.stem for path in (tmp_path / "a" / "samples").iterdir()}
+    assert {"final", "factors"} <= names and IMAGES.shows(run.model()) == ("factors",)
+    first, *others = codes.factors(run.model(), 5).values()
+    assert first.shape == (4, 5, 3 + 4 + 2) and first.dtype == "float32" and len(others) == 2
+    for noise in (first, *others):
+        numpy.testing.assert_array_equal(noise[..., 3:7], numpy.eye(4)[:, None].repeat(5, 1))
+        rest = noise[..., [0, 1, 2, 7, 8]]
+        assert (rest == rest[:1]).all()
+    assert len(numpy.unique(first[0, :, :3], axis=0)) == 5
+    for number, noise in enumerate(others):
+        assert (noise[..., :3] == first[0, 0, :3]).all()
+        numpy.testing.assert_allclose(noise[0, :, 7 + number], numpy.linspace(-1, 1, 5))
+        assert not noise[..., 8 - number].any()

@@ -456,13 +456,14 @@ def test_a_generator_that_is_told_classes_is_judged_by_draws_of_the_same_classes
     sample = model.sample
 
     def listening(self, n, rng, context=None, temperature=1.0):
-        told.append(backend.to_numpy(context))
+        if n != 64:  # those that are to be looked at
+            told.append(backend.to_numpy(context))
         return sample(self, n, rng, context, temperature)
 
     monkeypatch.setattr(model, "sample", listening)
     train(tmp_path / "a", "gan", "classes=10", kept=kept)
     labels = digits.load().labels
-    for found, part in zip(told, ("validation", "validation", "test"), strict=False):
+    for found, part in zip(told, ("validation", "validation", "test"), strict=True):
         numpy.testing.assert_array_equal(found, labels[part])
 
 

@@ -17,10 +17,9 @@ from scratchgen.config import override
 from scratchgen.data import points, toys
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.judging.scores import modes_found, wasserstein_distance
-from scratchgen.models.adversarial import bilinear
 from scratchgen.models.adversarial.losses import LOSSES
 from scratchgen.models.adversarial.points import PointGAN, PointGANConfig
-from scratchgen.training import Run, checkpoint, job, plots
+from scratchgen.training import Run, checkpoint, job
 from scratchgen.training.run_folder import RunFolder
 from tests.scratchgen.exact import randomised
 
@@ -299,15 +298,3 @@ def test_a_few_steps_bring_the_draws_nearer_to_the_data(tmp_path):
     at_first = backend.to_numpy(untrained.sample(512, backend.default_rng(0)))
     *_, last, _ = lines(folder)
     assert last["validation_wasserstein"] < 0.75 * wasserstein_distance(real, at_first)
-
-
-# ------------------------------------------------------------------------------------- pictures
-
-
-def test_both_ways_to_play_the_bilinear_game_are_drawn(tmp_path):
-    ways = {
-        name: backend.to_numpy(bilinear.trajectory(40, 0.2, alternating=alternating))
-        for name, alternating in {"simultaneous": False, "alternating": True}.items()
-    }
-    plots.game(tmp_path / "a.png", ways)
-    assert imread(tmp_path / "a.png").shape[:2] == (440, 840)

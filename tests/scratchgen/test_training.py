@@ -522,8 +522,15 @@ ENOUGH = {  # changes of the preset, and the nats per unit (or the distance) tha
     "radialvae": (["epochs=10"], 104.0),
     "iafvae": (["epochs=10"], 101.0),
     "gumbelvae": ([], 98.0),
-    "gan": (["epochs=30"], 6.0),
-    "gan-2d": (["epochs=6"], 0.8),
+    "gan": (["epochs=5"], 6.0),
+    "bigan": (["epochs=5"], 5.0),
+    "progressivegan": (["epochs=10"], 11.0),
+    "msggan": (["epochs=3"], 10.0),
+    "stackgan": (["first_steps=1000", "divergence=0.05", "epochs=20"], 8.0),
+    "gan-2d": (["epochs=4"], 0.8),
+    "infogan": (["epochs=12"], 6.0),
+    "pix2pix": (["epochs=5"], 2.0),
+    "cyclegan": (["epochs=5"], 2.5),
 }
 
 

@@ -17,7 +17,7 @@ good the draws are; that is for :mod:`scratchgen.judging`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,13 @@ class GameConfig:
 # ----------------------------------------------------------------------------------------- game
 
 
+class Together(Module):
+    """Modules that play as one: what changes in their turn."""
+
+    def __init__(self, *modules: Module) -> None:
+        self.modules = modules
+
+
 class Game(Module):
     """A generator and a critic.
 
@@ -85,17 +92,32 @@ class Game(Module):
         ``batch``: data (k · N, …), or data and labels, for the k turns of the critic. After each
         turn that player's weights are to be changed, before the next is asked for.
         """
+        parts = self.minibatches(batch)
+        yield from self.critic_turns(parts, rng)
+        loss, metrics = self.generator_turn(*parts[0], rng)
+        yield "generator", loss, {name: constant(value) for name, value in metrics.items()}
+
+    def minibatches(self, batch: Any) -> list[tuple[Any, Any]]:
+        """Data and labels, or None, of each of the critic's turns."""
         x, labels = batch if isinstance(batch, tuple) else (batch, None)
         turns = min(self.config.critic_steps, len(x))  # an epoch's last batch may be very small
         size = len(x) // turns
-        for turn in range(turns):
-            part = slice(turn * size, (turn + 1) * size)
-            some = None if labels is None else labels[part]
-            loss = self.critic_loss(self.real(x[part]), rng, some)
+        parts = [slice(turn * size, (turn + 1) * size) for turn in range(turns)]
+        return [(x[part], None if labels is None else labels[part]) for part in parts]
+
+    def critic_turns(
+        self, parts: Sequence[tuple[Any, Any]], rng: Any
+    ) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+        """One for each of the minibatches."""
+        for x, labels in parts:
+            loss = self.critic_loss(self.real(x), rng, labels)
             yield "critic", loss, {"critic": constant(loss)}
             self.clip()
-        loss = self.generator_loss(size, rng, None if labels is None else labels[:size])
-        yield "generator", loss, {"generator": constant(loss)}
+
+    def generator_turn(self, x: Any, labels: Any, rng: Any) -> tuple[Any, dict[str, Any]]:
+        """What the generator minimises, and what is reported of it; as many draws as data ``x``."""
+        loss = self.generator_loss(len(x), rng, labels)
+        return loss, {"generator": loss}
 
     def real(self, x: Any) -> Any:
         """Data as the critic sees them, like draws: here as they are."""
@@ -106,6 +128,10 @@ class Game(Module):
         vectors = labels_as_vectors(self, labels, len(real))
         with no_grad():
             fake = self.generator(self.noise(len(real), rng), vectors, rng)
+        return self.telling_apart(real, fake, vectors, rng)
+
+    def telling_apart(self, real: Any, fake: Any, vectors: Any, rng: Any) -> Any:
+        """The loss of a critic of data and draws, both (N, …)."""
         loss = LOSSES[self.config.loss].critic(
             self.critic(real, vectors, rng), self.critic(fake, vectors, rng)
         )

@@ -47,6 +47,15 @@ normalization for generative adversarial networks", eqs. 16 and 17). Scores beyo
 enough; the best critic's are ±1, the sign that of p − q, and its loss is 2 Σ min(p, q).
 
     critic      E_p max(0, 1 − s) + E_q max(0, 1 + s)  generator  −E_q s
+
+**Where data are made too**, by an encoder (:mod:`.bigan`), it plays on the generator's side: what
+the critic sees of data is to be taken for a draw. In every loss above data and draws swap their
+parts when all scores are mirrored, s → 2 m − s, in the score m between the two: ½ for least
+squares, whose marks are 1 and 0, and else 0. So an encoder minimises the generator's loss of the
+mirrored scores of data:
+
+    saturating  −E_p softplus(−s), all of V that depends on it     nonsaturating  E_p softplus(s)
+    lsgan       ½ E_p s²                                           the others     E_p s
 """
 
 from __future__ import annotations
@@ -68,6 +77,12 @@ class Loss:
     """(scores of data, scores of draws) → ()"""
     generator: Callable[[Any], Any]
     """scores of draws → ()"""
+    middle: float = 0.0
+    """The score of what is as much like data as like draws."""
+
+    def encoder(self, real: Any) -> Any:
+        """What makes data look like draws minimises this: scores of data → ()"""
+        return self.generator(2 * self.middle - real)
 
 
 def _saturating_critic(real: Any, fake: Any) -> Any:
@@ -93,7 +108,7 @@ def _raise_score(fake: Any) -> Any:
 LOSSES = {
     "saturating": Loss(_saturating_critic, lambda fake: -np.mean(softplus(fake))),
     "nonsaturating": Loss(_saturating_critic, lambda fake: np.mean(softplus(-fake))),
-    "lsgan": Loss(_least_squares_critic, lambda fake: 0.5 * np.mean((fake - 1) ** 2)),
+    "lsgan": Loss(_least_squares_critic, lambda fake: 0.5 * np.mean((fake - 1) ** 2), 0.5),
     "wgan": Loss(_wasserstein_critic, _raise_score),
     "wgan-gp": Loss(_wasserstein_critic, _raise_score),
     "hinge": Loss(_hinge_critic, _raise_score),

@@ -2,6 +2,9 @@
 
 A model says which it has, ``pictures``. For these it needs ``mean_code(x, context) -> z (N, d)``
 and ``mean(z, context) -> images``, and for reconstructions ``reconstruct(x, context) -> images``.
+For translations it needs ``source(x)`` and ``translated(source, rng) -> images`` alone.
+For factors it needs ``mean`` alone, of noise: ``noise(n, rng)`` is z, a category as a vector, and
+codes from −1 to 1, of which the configuration has ``latents``, ``categories`` and ``codes``.
 """
 
 from __future__ import annotations
@@ -143,9 +146,63 @@ def _plane(path: Path, coded: Coded, n: int | None) -> None:
     save(figure, path)
 
 
+def _factors(path: Path, coded: Coded, n: int | None) -> None:
+    """What category and codes stand for: each row of a grid is a category."""
+    grids = {
+        title: grid(coded.images(z, numpy.zeros(len(z), int)), coded.levels, z.shape[1])
+        for title, z in factors(coded.model, n or STEPS).items()
+    }
+    height, width, _ = next(iter(grids.values())).shape
+    size = (4.6 * len(grids), 0.5 + 4.4 * height / width)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.supylabel("categories")
+    axes = figure.subplots(1, len(grids), squeeze=False)[0]
+    for one, (title, picture) in zip(axes, grids.items(), strict=True):
+        one.imshow(picture)
+        one.set_axis_off()
+        one.set_title(title)
+    save(figure, path)
+
+
+def factors(model: Any, columns: int) -> dict[str, numpy.ndarray]:
+    """Noise (categories, columns, d) for each grid, by its title.
+
+    In the first, each column has other noise, all rows the same; in the others, one for each code
+    but four at most, all have that of its first column, and that code goes from −1 to 1, others 0.
+    """
+    config = model.config
+    noise = backend.to_numpy(model.noise(columns, backend.default_rng(0)))
+    noise = numpy.tile(noise, (config.categories, 1, 1))
+    codes = config.latents + config.categories  # where they begin
+    noise[..., config.latents : codes] = numpy.eye(config.categories)[:, None]
+    found = {"other noise in each column": noise}
+    for number in range(min(config.codes, 4)):
+        alike = noise[:, :1].repeat(columns, axis=1)
+        alike[..., codes:] = 0
+        alike[..., codes + number] = numpy.linspace(-1, 1, columns)
+        found[f"code {number + 1} from −1 to 1"] = alike
+    return found
+
+
+def _translations(path: Path, coded: Coded, n: int | None) -> None:
+    """In each row the source of an image, the image made of it, and the image.
+
+    Of a model that goes both ways in the fourth place the source that it makes of that image.
+    """
+    model, x = coded.model, backend.asarray(coded.x[: n or 16])
+    source = model.source(x)
+    shown = [source, model.translated(source, backend.default_rng(0)), x]
+    if hasattr(model, "translated_back"):
+        shown.append(model.translated_back(x))
+    rows = numpy.stack([backend.to_numpy(images) for images in shown], axis=1)
+    save_grid(path, rows.reshape(-1, *rows.shape[2:]), coded.levels, columns=len(shown))
+
+
 _PICTURES: dict[str, Callable[[Path, Coded, int | None], None]] = {
     "reconstructions": _reconstructions,
     "interpolations": _interpolations,
     "traversals": _traversals,
     "plane": _plane,
+    "translations": _translations,
+    "factors": _factors,
 }

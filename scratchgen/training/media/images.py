@@ -24,6 +24,9 @@ from scratchgen.training.media.judging import (
     check_collapse,
     drawn,
     is_judged,
+    translates,
+    translations,
+    with_errors,
 )
 from scratchgen.training.media.labels import given_labels, labels_to_learn
 from scratchgen.training.media.medium import (
@@ -35,7 +38,7 @@ from scratchgen.training.media.medium import (
     classes_in_turn,
     examples_of_a_step,
 )
-from scratchgen.training.pictures import save_grid
+from scratchgen.training.pictures import grid, save_grid
 
 if TYPE_CHECKING:
     from scratchgen.training.run import Run
@@ -120,12 +123,19 @@ class Images(Medium):
         if not is_judged(model):
             return super().validate(model, data)
         real, labels = _to_compare(model, data, "validation", VALIDATED)
+        if translates(model):
+            _, made = translations(model, real)
+            return "frechet", self._judge_of(data).distance(real, made)
         fake = drawn(model, len(real), labels)
         check_collapse(model, fake, labels)
         return "frechet", self._judge_of(data).distance(real, fake)
 
     def judge(self, model: Any, data: ImageData, part: str) -> Judgement:
         real, labels = _to_compare(model, data, part, JUDGED)
+        if translates(model):
+            sources, made = translations(model, real)
+            judgement = self._judge_of(data).judgement(real, made)
+            return with_errors(judgement, model, real, sources, made)
         return self._judge_of(data).judgement(real, drawn(model, len(real), labels))
 
     def attainable(self, data: ImageData) -> str:
@@ -149,6 +159,15 @@ class Images(Medium):
     def draws(self, model: Any) -> bool:
         return hasattr(model, "sample")
 
+    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
+        if not (is_judged(model) and self.draws(model)):
+            return None
+        smallest = numpy.min_scalar_type(model.config.levels - 1)  # for the state's file
+        return _sampled(model, Request(seed=seed)).astype(smallest)
+
+    def picture(self, model: Any, data: ImageData, draws: numpy.ndarray) -> numpy.ndarray:
+        return grid(draws, data.levels)
+
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """A grid of images; with ``given``, what completes halves of images, beside these.
 
@@ -166,7 +185,7 @@ class Images(Medium):
         elif request.given:
             _completions(path, run, model, request, request.given)
         else:
-            _samples(path, run, model, request)
+            save_grid(path, _sampled(model, request), run.config.levels)
 
 
 IMAGES = Images()
@@ -205,17 +224,17 @@ def _to_compare(model: Any, data: ImageData, part: str, n: int) -> tuple[Any, An
 # -------------------------------------------------------------------------------------- pictures
 
 
-def _samples(path: Path, run: Run, model: Any, request: Request) -> None:
-    """Those of a class-conditional model are of the class asked for, or of all of them in turn."""
+def _sampled(model: Any, request: Request) -> numpy.ndarray:
+    """Images (n, …): of a class-conditional model of the class asked for, or of each in turn."""
     n = request.n or 64
-    labels = classes_in_turn(getattr(run.config, "classes", 0), n, request.label)
+    labels = classes_in_turn(getattr(model.config, "classes", 0), n, request.label)
     images = model.sample(
         n,
         backend.default_rng(request.seed),
         context=None if labels is None else backend.asarray(labels),
         temperature=request.temperature,
     )
-    save_grid(path, backend.to_numpy(images), run.config.levels)
+    return backend.to_numpy(images)
 
 
 def _completions(path: Path, run: Run, model: Any, request: Request, given: str) -> None:

@@ -15,6 +15,7 @@ from scratchgen.errors import RunError
 from scratchgen.judging import classifier, scores
 from scratchgen.judging.classifier import Classifier
 from scratchgen.training import checkpoint
+from scratchgen.training.media.examples import batches_of
 
 if TYPE_CHECKING:
     from scratchgen.training.media.medium import Medium
@@ -68,6 +69,21 @@ def drawn(model: Any, n: int, labels: Any = None) -> numpy.ndarray:
     return numpy.concatenate(found)
 
 
+def translates(model: Any) -> bool:
+    """Whether it makes images of sources, which it makes of images, in place of noise."""
+    return hasattr(model, "translated")
+
+
+def translations(model: Any, x: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """The sources of images x (N, …) and what a model makes of these; always the same."""
+    rng, found = backend.default_rng(0), []
+    for (part,) in batches_of(x, size=AT_A_TIME):
+        source = model.source(part)
+        found.append((backend.to_numpy(source), backend.to_numpy(model.translated(source, rng))))
+    sources, made = zip(*found, strict=True)
+    return numpy.concatenate(sources), numpy.concatenate(made)
+
+
 def all_the_same(draws: numpy.ndarray) -> bool:
     """Whether several draws (N, …) are one and the same point."""
     return len(draws) > 1 and bool((draws == draws[:1]).all())
@@ -93,6 +109,27 @@ def check_collapse(model: Any, draws: numpy.ndarray, labels: Any = None) -> None
             "the same; try another loss or a smaller learning rate (what was good before is in the "
             "run folder)"
         )
+
+
+def with_errors(
+    judged: Judgement, model: Any, x: numpy.ndarray, sources: numpy.ndarray, made: numpy.ndarray
+) -> Judgement:
+    """The judgement of translations with how far these are from the images x, and sources are.
+
+    Mean absolute differences of values from 0 to 1; and that of the way there and back, for a model
+    that goes both.
+    """
+    error, before = (
+        float(numpy.abs(x - images.astype(float)).mean() / (model.config.levels - 1))
+        for images in (made, sources)
+    )
+    measures = {**judged.measures, "error": error, "source_error": before}
+    text = f"{judged.text}, {error:.3f} from the images (sources {before:.3f})"
+    if hasattr(model, "cycle_error"):
+        parts = [len(part) * model.cycle_error(part) for (part,) in batches_of(x, size=AT_A_TIME)]
+        measures["cycle_error"] = sum(part.item() for part in parts) / len(x)
+        text += f", {measures['cycle_error']:.3f} there and back"
+    return Judgement(measures, text, judged.remarks)
 
 
 class ImageJudge:

@@ -176,6 +176,17 @@ class Medium:
         """The names of pictures that there are of such a model, besides samples."""
         return ()
 
+    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
+        """Draws (n, …) to be seen after each epoch, always of the same noise.
+
+        None for a model of which the likelihood tells how training goes.
+        """
+        return None
+
+    def picture(self, model: Any, data: Any, draws: numpy.ndarray) -> numpy.ndarray:
+        """What is seen of these draws: (height, width, 3) of 0 … 255."""
+        raise NotImplementedError
+
     def references(self, data: Any) -> dict[str, float]:
         """Nats per unit that any model should beat on the test part, by what gives them."""
         raise NotImplementedError

@@ -127,21 +127,28 @@ class Points(Medium):
             return ("critic",)
         return ("density", "layers") if hasattr(model, "transform") else ("density",)
 
+    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
+        return _samples(model, Request(seed=seed))[0] if is_judged(model) else None
+
+    def picture(self, model: Any, data: PointData, draws: numpy.ndarray) -> numpy.ndarray:
+        labels = classes_in_turn(model.config.classes, len(draws), None)
+        return plots.pixels(plots.points(draws, labels, *_square(self.description(data))))
+
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """A scatter plot of samples; or one of the pictures that it ``shows``."""
-        model, (low, high) = run.model(), _square(run)
+        model, (low, high) = run.model(), _square(run.description["medium"])
         check_show(request, self.shows(model))
         if request.show == "density":
             plots.density(path, lambda x: self._density(model, x), low, high)
         elif request.show == "layers":
             plots.transport(path, _on_their_way(model, request), low, high)
         elif request.show == "critic":
-            samples, _ = _samples(run, model, request)
+            samples, _ = _samples(model, request)
             data = run.data().test[: len(samples)]
             score, slope = (partial(f, model) for f in (_scores, _slopes))
             plots.critic(path, score, slope, data, samples, low, high)
         else:
-            plots.scatter(path, *_samples(run, model, request), low, high)
+            plots.save(plots.points(*_samples(model, request), low, high), path)
 
     @staticmethod
     def _density(model: Any, x: numpy.ndarray) -> numpy.ndarray:
@@ -187,18 +194,20 @@ def _gaussian_nats(train: numpy.ndarray, test: numpy.ndarray) -> float:
     return float(0.5 * (squares.mean() + log_det + train.shape[1] * math.log(2 * math.pi)))
 
 
-def _square(run: Run) -> tuple[float, float]:
-    """The range of the pictures' axes: that of the training points, and a little more."""
-    about = run.description["medium"]
+def _square(about: dict[str, Any]) -> tuple[float, float]:
+    """The range of the pictures' axes: that of the training points, and a little more.
+
+    ``about``: what :meth:`Points.description` says of them.
+    """
     low, high = min(about["low"]), max(about["high"])
     margin = 0.1 * (high - low) or 1.0  # all points may be the same
     return low - margin, high + margin
 
 
-def _samples(run: Run, model: Any, request: Request) -> tuple[numpy.ndarray, Any]:
+def _samples(model: Any, request: Request) -> tuple[numpy.ndarray, Any]:
     """Points, and their labels if the model is conditioned on these."""
     n = request.n or SHOWN
-    labels = classes_in_turn(getattr(run.config, "classes", 0), n, request.label)
+    labels = classes_in_turn(getattr(model.config, "classes", 0), n, request.label)
     context = None if labels is None else backend.asarray(labels)
     x = model.sample(
         n,
