@@ -11,13 +11,14 @@ import unicodedata
 _SYMBOLS = dict(
     zip(
         r"sum prod int le ge ne in to times cdot dots cdots infty top partial nabla odot otimes "
-        r"lfloor rfloor lceil rceil langle rangle approx sim pm mapsto star ll gg ell".split(),
-        "Σ Π ∫ ≤ ≥ ≠ ∈ → × · … ⋯ ∞ ⊤ ∂ ∇ ⊙ ⊗ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ≈ ∼ ± ↦ ⋆ ≪ ≫ ℓ".split(),
+        r"lfloor rfloor lceil rceil langle rangle approx sim pm mapsto star ll gg ell mid leq geq "
+        r"neq Rightarrow".split(),
+        "Σ Π ∫ ≤ ≥ ≠ ∈ → × · … ⋯ ∞ ⊤ ∂ ∇ ⊙ ⊗ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ≈ ∼ ± ↦ ⋆ ≪ ≫ ℓ ∣ ≤ ≥ ≠ ⇒".split(),
         strict=True,
     )
 )
 _WORDS = frozenset(
-    "log exp sin cos tan sinh cosh tanh arcsin arccos arctan arg min max det gcd sup inf".split()
+    "log ln exp sin cos tan sinh cosh tanh arcsin arccos arctan arg min max det gcd sup inf".split()
 )
 _NOTHING = frozenset("left right bigl bigr Bigl Bigr big Big mathrel mathbin displaystyle".split())
 _AS_IT_IS = frozenset("operatorname text mathrm mathbf mathcal mathbb mathit boldsymbol".split())

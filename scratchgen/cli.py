@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import scratchgen
-from scratchgen.commands import data, evaluate, leaderboard, models, sample, train
+from scratchgen.commands import (
+    data,
+    evaluate,
+    explain,
+    game,
+    leaderboard,
+    models,
+    sample,
+    train,
+    verify,
+)
 from scratchgen.errors import RunError, UsageError, unknown
 
 COMMANDS = {
@@ -21,6 +31,9 @@ COMMANDS = {
     "sample": sample,
     "evaluate": evaluate,
     "leaderboard": leaderboard,
+    "verify": verify,
+    "explain": explain,
+    "game": game,
     "models": models,
     "data": data,
 }

@@ -24,6 +24,22 @@ def add_seed(parser: Any) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="of the random numbers; default: 0")
 
 
+def add_claims(parser: Any) -> None:
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        metavar="PLACE",
+        help="claims of your own: a Python file, a folder of them, or a module; only those",
+    )
+
+
+def claims(args: Any) -> list[Any]:
+    """Those of the user's own that were asked for, or all that come with the package."""
+    from scratchgen.derivations import registry
+
+    return registry.load(args.origin) if args.origin else registry.claims()
+
+
 def seed(args: Any) -> int:
     value = 0 if args.seed is None else args.seed
     if value < 0:

@@ -35,7 +35,8 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--show",
         metavar="PICTURE",
-        help="instead: reconstructions, interpolations, traversals, plane, density or layers",
+        help="instead: reconstructions, interpolations, traversals, plane, factors, translations, "
+        "density, layers or critic",
     )
     parser.add_argument("--prompt", metavar="TEXT", help="text to go on from")
     parser.add_argument(
