@@ -320,14 +320,14 @@ def test_the_state_is_a_copy_on_the_host_and_loading_it_keeps_no_link(rng):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda s: s.pop("mean"), "^load_state: 'mean' is missing; Adam needs it$"),
+        (lambda s: s.pop("mean"), "^load_state: 'sums' is missing; Adam needs it$"),
         (lambda s: s.pop("steps"), "^load_state: 'steps' is missing; Adam needs it$"),
         (
             lambda s: s.update(square=numpy.zeros(4)),
-            r"^load_state: 'square' is float64 of shape \(4,\); "
+            r"^load_state: 'squares' is float64 of shape \(4,\); "
             r"Adam needs float64 of shape \(5,\)$",
         ),
-        (lambda s: s.update(mean=numpy.zeros(5, "float32")), "'mean' is float32 of shape"),
+        (lambda s: s.update(mean=numpy.zeros(5, "float32")), "'sums' is float32 of shape"),
         (lambda s: s.update(velocity=s["mean"]), "^load_state: Adam has no 'velocity' in its st"),
     ],
 )
