@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from autograd import changes
 from autograd.backend import Array, asarray, is_array, xp
+from autograd.backend.sums import sum_over
 from autograd.changes import next_number
 from autograd.errors import named
 
@@ -588,13 +589,18 @@ def unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
     """The transpose of ``broadcast_to``: sum ``x`` down to ``shape``."""
     extra = x.ndim - len(shape)
     if extra > 0:  # as for a bias: all axes in front
-        x = x.sum(axis=tuple(range(extra)))
+        x = _sum_over_first(x, extra)
     if x.shape == shape:
         return x
     if extra < 0 or any(b not in (1, a) for a, b in zip(x.shape, shape, strict=True)):
         raise ValueError(f"the rule returned a gradient of shape {x.shape} for an input {shape}")
     stretched = tuple(i for i, side in enumerate(shape) if side != x.shape[i])
     return x.sum(axis=stretched, keepdims=True)
+
+
+def _sum_over_first(x: Any, count: int) -> Any:
+    axes = tuple(range(count))
+    return x.sum(axis=axes) if isinstance(x, Tensor) else sum_over(x, axes)
 
 
 def _collect(gradients: dict[Node, Any], node: ItemNode, g: Any) -> None:

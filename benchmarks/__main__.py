@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from autograd.backend.memory import keep_freed_memory
+from autograd.backend.threads import OneBlasThread
+from benchmarks.cores import pin
 
 COMMANDS = {
     "overhead": "graph building and walking: additions, a small MLP, a double backward",
@@ -42,10 +44,11 @@ COLUMNS = ("ours, ms", "peer, ms", "ratio", "quartiles")
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     keep_freed_memory()  # for the peer as for us
+    pin()  # likewise
     module = importlib.import_module(f"benchmarks.{options.command.replace('-', '_')}")
     console = Console(stderr=True)
     rows = []
-    with console.status("timing …") as status:
+    with console.status("timing …") as status, OneBlasThread():
         for row in module.rows(seconds=options.seconds):
             rows.append(row)
             status.update(f"timed {len(rows)}: {row['name']}")

@@ -134,7 +134,7 @@ ENGINE: tuple[tuple[str, Callable, str, str], ...] = (
     (
         "takes one slice of axes in front, instead of their sum",
         core.unbroadcast,
-        "x = x.sum(axis=tuple(range(extra)))",
+        "x = _sum_over_first(x, extra)",
         "x = x[(0,) * extra]",
     ),
     (

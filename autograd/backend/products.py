@@ -13,9 +13,10 @@ import math
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import in_parts
+from autograd.backend.threads import WORTH_SHARING, OneBlasThread, in_parts
 
 SMALL = 10**6  # multiplications
+TINY = 2**13  # multiplications, for which OpenBLAS takes no second thread
 MANY = 4  # times as many rows as columns
 LIGHT = 8  # multiplications that take as long as other work on one number
 
@@ -23,9 +24,9 @@ LIGHT = 8  # multiplications that take as long as other work on one number
 def product(x: Array, y: Array) -> Array:
     """x @ y for matrices whose shapes fit."""
     (m, k), n = x.shape, y.shape[1]
-    if backend.current() != "numpy" or m * k * n < SMALL:
-        return xp.matmul(x, y)
     work = m * k * n // LIGHT
+    if backend.current() != "numpy" or work < WORTH_SHARING:
+        return matmul_on_one_core(x, y)
     if k >= MANY * max(m, n):
         x = x.T
         return sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work))
@@ -38,6 +39,14 @@ def product(x: Array, y: Array) -> Array:
     else:
         in_parts(lambda i, j: xp.matmul(x, y[:, i:j], out=out[:, i:j]), n, work)
     return out
+
+
+def matmul_on_one_core(x: Array, y: Array) -> Array:
+    """x @ y, of matrices or vectors, without the threads of BLAS (on a GPU as ever)."""
+    if x.size * (y.shape[-1] if y.ndim > 1 else 1) < TINY:
+        return xp.matmul(x, y)
+    with OneBlasThread():
+        return xp.matmul(x, y)
 
 
 def multiply(x: Array, w: Array, out: Array) -> None:

@@ -29,27 +29,31 @@ from autograd import backend
 
 CACHE = 2**20  # bytes that a core keeps close to itself, roughly
 
+WORTH_SHARING = 2**20  # products or numbers: it takes 60 µs to set another core to work
+
+_NAME = "autograd"  # of the threads that help
+
 T = TypeVar("T")
 
 
 def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     """``work(start, stop)`` for consecutive parts of ``range(count)``, one for each core.
 
-    ``size`` says how many products or numbers there are to handle. Fewer than a million are left
-    to one core, as it takes 60 µs to set the others to work. There is also only one part on a GPU,
-    where BLAS cannot be told how many threads to use, and within a part.
+    ``size`` says how many products or numbers there are to handle. Few of them are left to one
+    core. There is also only one part on a GPU, where BLAS cannot be told how many threads to use,
+    and within a part.
     """
     if backend.current() != "numpy" or _blas() is None or _within.part:
         return [work(0, count)]
-    if size < 2**20:
-        with one_blas_thread():
+    if size < WORTH_SHARING:
+        with OneBlasThread():
             return [work(0, count)]
     parts = min(count, _cores())
     if parts <= 1:
         return [work(0, count)]
     ends = [count * i // parts for i in range(parts + 1)]
     done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
-    with one_blas_thread():
+    with OneBlasThread():
         for i in range(1, parts):
             # in this thread's context, such as numpy.errstate
             run = partial(contextvars.copy_context().run, work, ends[i], ends[i + 1])
@@ -90,6 +94,13 @@ def _cores() -> int:
     return _single.before if _single.depth else blas[0]()
 
 
+def helpers() -> list[int]:
+    """The system's numbers of the threads that help, for a benchmark that says where they run."""
+    _tasks(os.getpid())
+    named = [thread for thread in threading.enumerate() if thread.name == _NAME]
+    return [thread.native_id for thread in named if thread.native_id is not None]
+
+
 @functools.lru_cache(maxsize=1)
 def _tasks(process: int) -> SimpleQueue[Any]:
     """What the threads that help take their tasks from: (number, what to run, where to say so).
@@ -99,7 +110,7 @@ def _tasks(process: int) -> SimpleQueue[Any]:
     """
     tasks: SimpleQueue[Any] = SimpleQueue()
     for _ in range(max(1, (os.cpu_count() or 1) - 1)):
-        threading.Thread(target=_serve, args=[tasks], name="autograd", daemon=True).start()
+        threading.Thread(target=_serve, args=[tasks], name=_NAME, daemon=True).start()
     return tasks
 
 
@@ -143,27 +154,31 @@ class _Single:
 _single = _Single()
 
 
-@contextlib.contextmanager
-def one_blas_thread() -> Iterator[None]:
+class OneBlasThread:
     """Matrix products within this block stay on the core that asks for them.
 
     So do small ones next to work in parts: a product by several threads leaves them in a busy loop
     for 20 ms, in which they take half of a core away from whatever follows.
+
+    To tell BLAS so takes 2 µs, a tenth of the time of a small product: commands and benchmarks do
+    it once, around all that they run. (Nor is this a generator, which would take a third one.)
     """
-    blas = _blas()
-    if blas is None or backend.current() != "numpy":
-        yield
-        return
-    get_threads, set_threads = blas
-    with _single.lock:
-        if _single.depth == 0:
-            _single.before = get_threads()
-            set_threads(1)
-        _single.depth += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        self.blas = _blas() if backend.current() == "numpy" else None
+        if self.blas is None:
+            return
+        get_threads, set_threads = self.blas
+        with _single.lock:
+            if _single.depth == 0:
+                _single.before = get_threads()
+                set_threads(1)
+            _single.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self.blas is None:
+            return
         with _single.lock:
             _single.depth -= 1
             if _single.depth == 0:
-                set_threads(_single.before)
+                self.blas[1](_single.before)

@@ -11,7 +11,7 @@ from autograd.nn.activations import (
     softplus,
 )
 from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_grad
-from autograd.nn.dense import dense
+from autograd.nn.dense import dense, dense_relu
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.gated import gated
@@ -33,6 +33,7 @@ __all__ = [
     "conv_transpose",
     "conv_weight_grad",
     "dense",
+    "dense_relu",
     "depth_to_space",
     "dropout",
     "elu",

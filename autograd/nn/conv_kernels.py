@@ -54,7 +54,7 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))
     parts = [part for _, part in geometry.transposed if part]
-    if 2 * c_in <= c_out and not any(
+    if 4 * c_in < c_out and not any(
         conv_views.applies(part, c_out, c_in) or fewer_products(part, len(g), c_out, c_in)
         for part in parts
     ):

@@ -35,7 +35,7 @@ import numpy
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import in_blocks, one_blas_thread
+from autograd.backend.threads import OneBlasThread, in_blocks
 from autograd.nn.conv_geometry import Geometry, Sides
 
 # by the number of taps
@@ -79,14 +79,14 @@ class Winograd:
     def weights(self, w: Array) -> Array:
         """G g: (k·k, C_in, C_out) -> (points, residues·C_in, C_out)."""
         split = w.reshape(*self._split(), *w.shape[1:]).transpose(0, 2, 1, 3, 4, 5)
-        with one_blas_thread():
+        with OneBlasThread():
             sums = xp.asarray(self.g, w.dtype) @ split.reshape(math.prod(self.taps), -1)
         return sums.reshape(self.points, -1, w.shape[-1])
 
     def weights_transpose(self, m: Array, c_in: int) -> Array:
         """Gᵀ m: (points, residues·C_in, C_out) -> (k·k, C_in, C_out)."""
         (rows, s, columns, t), c_out = self._split(), m.shape[-1]
-        with one_blas_thread():
+        with OneBlasThread():
             sums = xp.asarray(self.g, m.dtype).T @ m.reshape(self.points, -1)
         split = sums.reshape(rows, columns, s, t, c_in, c_out).transpose(0, 2, 1, 3, 4, 5)
         return split.reshape(-1, c_in, c_out)

@@ -1,7 +1,8 @@
-"""The dense layer, as one operation.
+"""The dense layer as one operation, and with a rectifier.
 
 In a small network, what an operation takes to be written down and walked back through is as long
-as what it computes: to add the bias to the product where it lies saves one of the two.
+as what it computes: to add the bias to the product where it lies, and to rectify it there, saves
+two of the three.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy
 
 from autograd.backend import xp
 from autograd.backend.products import as_rows, product
-from autograd.core import defvjp
+from autograd.core import defvjp, defvjp_argnums
 from autograd.numpy.products import matmul
 from autograd.table import Call, Draw, call, operation
 
@@ -37,10 +38,14 @@ def dense(x: Any, weight: Any, bias: Any) -> Any:
 
     The same as ``matmul(x, weight) + bias``. Raises ValueError for shapes that do not fit.
     """
+    return _product_and_sum(x, weight, bias)
+
+
+def _product_and_sum(x: Any, weight: Any, bias: Any) -> Any:
     if x.ndim == 0 or weight.shape != (x.shape[-1], bias.size) or bias.ndim != 1:
         raise ValueError(
-            f"dense: input {tuple(x.shape)}, weight {tuple(weight.shape)}, bias "
-            f"{tuple(bias.shape)}; expected (..., C), (C, D) and (D,)"
+            f"input {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
+            "expected (..., C), (C, D) and (D,)"
         )
     y = product(as_rows(x), weight)
     y = xp.add(y, bias, out=y if y.dtype == xp.result_type(y, bias) else None)
@@ -53,3 +58,42 @@ defvjp(
     lambda _, x, weight, bias: lambda g: matmul(as_rows(x).T, as_rows(g)),
     lambda _, x, weight, bias: lambda g: g,  # the engine sums over the rows
 )
+
+
+def _rectified_samples(d: Draw) -> Call:
+    """Of both signs, none near 0: no product here is as large as the bias."""
+    inputs, outputs = d.integer(0, 3), d.integer(0, 3)
+    x = d.array((*d.shape(max_ndim=2), inputs), -1.0, 1.0)
+    bias = d.array((outputs,), 4.0, 5.0) * numpy.resize([1.0, -1.0], outputs)
+    return call(x, d.array((inputs, outputs), -1.0, 1.0), bias)
+
+
+@operation(
+    r"Y = \max(X W + b, 0)",
+    _rectified_samples,
+    [call(_X, _W.T, _B), call(_X, _W, numpy.zeros(1))],
+)
+def dense_relu(x: Any, weight: Any, bias: Any) -> Any:
+    """A hidden layer, ``relu(dense(x, weight, bias))``: (..., C), (C, D), (D,) -> (..., D)."""
+    y = _product_and_sum(x, weight, bias)
+    return xp.maximum(y, 0, out=y)
+
+
+def _rectified_rule(argnums: Any, y: Any, args: tuple, kwargs: dict) -> Any:
+    """That of the dense layer, for what the rectifier let through."""
+    x, weight, _ = args
+    rules = {
+        0: lambda g: matmul(g, weight.T),
+        1: lambda g: matmul(as_rows(x).T, as_rows(g)),
+        2: lambda g: g,
+    }
+    wanted = [rules[i] for i in argnums]
+
+    def vjp(g: Any) -> list[Any]:
+        g = g * (y > 0)
+        return [rule(g) for rule in wanted]
+
+    return vjp
+
+
+defvjp_argnums(dense_relu, _rectified_rule)

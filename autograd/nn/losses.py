@@ -11,7 +11,8 @@ from typing import Any
 import numpy
 
 from autograd.backend import xp
-from autograd.core import Tensor, defvjp, is_recording, primitive
+from autograd.backend.threads import in_parts
+from autograd.core import Tensor, constant, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
 from autograd.nn.embedding import check_labels, one_hot, sample_labels
 from autograd.numpy.elementwise import negative
@@ -104,6 +105,8 @@ defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), 
 
 # ---------------------------------------------------------------------------------- two classes
 
+_COST = 16  # a number here takes as long as so many of those that in_parts counts
+
 
 def _with_targets(d: Draw) -> Call:
     shape = d.shape()
@@ -125,15 +128,52 @@ def sigmoid_cross_entropy(logits, targets):
     """
     if numpy.broadcast_shapes(logits.shape, targets.shape) != logits.shape:
         raise ValueError(f"targets {targets.shape} do not fit logits {logits.shape}")
-    if targets.dtype.kind != "f":
-        targets = targets.astype(logits.dtype)
-    y = xp.abs(logits)
-    y = xp.log1p(xp.exp(-y))
-    return y + (xp.maximum(logits, 0) - logits * targets)  # the small one last: it may be all
+    x, targets = _rows(logits), _rows(xp.broadcast_to(targets, logits.shape))
+    losses = xp.empty(x.shape, xp.result_type(x, targets) if targets.dtype.kind == "f" else x.dtype)
+
+    def work(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        y = xp.abs(x[rows])
+        xp.negative(y, out=y)
+        xp.exp(y, out=y)
+        xp.log1p(y, out=y)  # the small one: it may be all
+        larger = xp.maximum(x[rows], 0)
+        larger -= x[rows] * targets[rows].astype(losses.dtype)
+        xp.add(y, larger, out=losses[rows])
+
+    in_parts(work, len(x), _COST * x.size)
+    return losses.reshape(logits.shape)
+
+
+def _by_logits(_, logits, targets):
+    """x̄ = L̄ (σ(x) − t)"""
+
+    def vjp(g):
+        if is_recording():
+            return g * (sigmoid(logits) - targets)
+        x, rows_of_g = _rows(constant(logits)), _rows(g)
+        t = _rows(xp.broadcast_to(constant(targets), logits.shape))
+        slopes = xp.empty(x.shape, x.dtype)
+
+        def work(start, stop):
+            rows = slice(start, stop)
+            p = sigmoid(x[rows])
+            p -= t[rows]
+            xp.multiply(p, rows_of_g[rows], out=slopes[rows])
+
+        in_parts(work, len(x), _COST * x.size)
+        return slopes.reshape(logits.shape)
+
+    return vjp
+
+
+def _rows(x: Any) -> Any:
+    """(..., D) as it is, and a number as (1,): what can be cut along its first axis."""
+    return x if x.ndim else x.reshape(1)
 
 
 defvjp(
     sigmoid_cross_entropy,
-    lambda _, logits, targets: lambda g: g * (sigmoid(logits) - targets),
+    _by_logits,
     lambda _, logits, targets: lambda g: negative(g * logits),
 )

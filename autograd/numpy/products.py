@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from autograd.backend import xp
-from autograd.backend.products import product
+from autograd.backend.products import matmul_on_one_core, product
 from autograd.core import defvjp, defvjp_argnums
 from autograd.numpy.reductions import broadcast_to
 from autograd.numpy.shapes import as_array, expand_dims, reshape, swapaxes, transpose
@@ -28,6 +28,8 @@ def _matmul_samples(d: Draw) -> Call:
 )
 def matmul(x1, x2):
     """Matrix product over the last two axes; the others broadcast. Vectors as in NumPy."""
+    if xp.ndim(x2) == 2 and xp.ndim(x1) == 1:
+        return matmul_on_one_core(x1, x2)
     if xp.ndim(x1) < 2 or xp.ndim(x2) != 2 or x1.shape[-1] != len(x2):
         return xp.matmul(x1, x2)
     if x1.ndim == 2:

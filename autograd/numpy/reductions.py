@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy
 
-from autograd.backend import xp
+from autograd.backend import is_array, xp
+from autograd.backend.sums import sum_over
 from autograd.core import defvjp
 from autograd.numpy.elementwise import absolute, sqrt, where
 from autograd.numpy.passthrough import value_of
@@ -35,6 +37,22 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(i % ndim for i in (axis if isinstance(axis, tuple | list) else (axis,)))
 
 
+def _checked(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The same in order, if there are such axes, and each only once."""
+    return _in_order(tuple(axis) if isinstance(axis, list) else axis, ndim)
+
+
+@functools.lru_cache
+def _in_order(axis: int | tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    for i in axis if isinstance(axis, tuple) else (axis,):
+        if not -ndim <= i < ndim:
+            raise numpy.exceptions.AxisError(i, ndim)
+    axes = _axes(axis, ndim)
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"axes {axes}: each only once")
+    return tuple(sorted(axes))
+
+
 def _restored(y: Any, shape: tuple[int, ...], axis: Any) -> Any:
     """``y`` with the axes that a reduction of ``shape`` took away put back, of length one."""
     axes = _axes(axis, len(shape))
@@ -48,7 +66,9 @@ def _count(shape: tuple[int, ...], axis: Any) -> int:
 @operation(r"y = \sum_i x_i", _over_axes(), [_NO_SUCH_AXIS], analytic=True)
 def sum(a, axis=None, keepdims=False):
     """Sum over ``axis`` (an axis, a tuple of them, or None for all)."""
-    return xp.sum(a, axis=axis, keepdims=keepdims)
+    if axis is None or not is_array(a):
+        return xp.sum(a, axis=axis, keepdims=keepdims)
+    return sum_over(a, _checked(axis, a.ndim), keepdims)
 
 
 def _sum_rule(_, a, axis=None, keepdims=False):
@@ -81,7 +101,9 @@ defvjp(broadcast_to, lambda _, array, shape: lambda g: g)  # the engine sums ove
 @operation(r"y = \tfrac1n \sum_i x_i", _over_axes(min_side=1), [_NO_SUCH_AXIS], analytic=True)
 def mean(a, axis=None, keepdims=False):
     """Mean over ``axis``."""
-    return xp.mean(a, axis=axis, keepdims=keepdims)
+    if axis is None or not is_array(a) or a.dtype.char not in "fd":
+        return xp.mean(a, axis=axis, keepdims=keepdims)
+    return sum_over(a, _checked(axis, a.ndim), keepdims) / _count(a.shape, axis)
 
 
 def _mean_rule(_, a, axis=None, keepdims=False):
@@ -98,9 +120,9 @@ defvjp(mean, _mean_rule)
 )
 def var(a, axis=None, ddof=0, keepdims=False):
     """Variance over ``axis``, with divisor n − ddof."""
-    centred = a - xp.mean(a, axis=axis, keepdims=True)
+    centred = a - mean.__wrapped__(a, axis, keepdims=True)
     scale = 1.0 / (_count(xp.shape(a), axis) - ddof)
-    return xp.sum(centred * centred, axis=axis, keepdims=keepdims) * scale
+    return sum.__wrapped__(centred * centred, axis, keepdims) * scale
 
 
 def _var_rule(_, a, axis=None, ddof=0, keepdims=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -342,8 +343,19 @@ def _split_samples(d: Draw) -> Call:
     r"(y_1, y_2, \dots) = x", _split_samples, [call(numpy.zeros((2, 3)), 2, 5)], analytic=True
 )
 def array_split(ary, indices_or_sections, axis=0):
-    """``ary`` cut along ``axis`` into that many parts, or at those indices: a tuple of parts."""
-    return tuple(xp.array_split(ary, indices_or_sections, axis))
+    """``ary`` cut along ``axis`` into that many parts, or at those indices: a tuple of parts.
+
+    Where that many parts cannot be equal, the first ones are larger by 1.
+    """
+    side, sections = ary.shape[axis], indices_or_sections
+    if isinstance(sections, int | numpy.integer):
+        if sections < 1:
+            raise ValueError(f"array_split: {sections} parts; at least 1")
+        size, larger = divmod(side, sections)
+        sections = [size * i + min(i, larger) for i in range(1, sections)]
+    before = (slice(None),) * (axis % ary.ndim)
+    ends = itertools.pairwise([0, *sections, side])
+    return tuple([ary[(*before, slice(start, stop))] for start, stop in ends])
 
 
 defvjp(

@@ -53,11 +53,12 @@ def machine(args: Any) -> Iterator[None]:
     _set_threads(args.threads)
     from autograd import backend
     from autograd.backend.memory import keep_freed_memory
+    from autograd.backend.threads import OneBlasThread
 
     if args.backend not in backend.NAMES:
         raise unknown("backend", args.backend, backend.NAMES)
     keep_freed_memory()
-    with backend.using(args.backend):
+    with backend.using(args.backend), OneBlasThread():
         yield
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
-from autograd.nn import dense
+from autograd.nn import dense, dense_relu
 from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
 
@@ -21,3 +21,7 @@ class Dense(Module):
 
     def __call__(self, x: Any) -> Any:
         return dense(x, self.weight, self.bias)
+
+    def rectified(self, x: Any) -> Any:
+        """relu(x W + b), as one operation."""
+        return dense_relu(x, self.weight, self.bias)

@@ -42,7 +42,7 @@ class MLP(Module):
         """``rng``: a generator for dropout in training, or None."""
         h = x if context is None else np.concatenate([x, context], -1)
         for layer in self.hidden:
-            h = self.activation(layer(h))
+            h = layer.rectified(h) if self.activation is relu else self.activation(layer(h))
             if rng is not None and self.rate:
                 h = dropout(h, self.rate, rng)
         return self.output(h)

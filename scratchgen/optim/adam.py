@@ -20,6 +20,11 @@ class Adam(Optimiser):
         v_t = β₂ v_{t−1} + (1 − β₂) g_t²         mean of its square, likewise
         m̂_t = m_t / (1 − β₁ᵗ),  v̂_t = v_t / (1 − β₂ᵗ)               without the bias
         θ_t = θ_{t−1} − α m̂_t / (√v̂_t + ε)
+
+    What is kept are the sums s_t = β₁ s_{t−1} + g_t and r_t = β₂ r_{t−1} + g_t², which take a pass
+    less each: m_t = (1 − β₁) s_t and v_t = (1 − β₂) r_t. With c = √((1 − β₂) / (1 − β₂ᵗ)) it is
+
+        θ_t = θ_{t−1} − α (1 − β₁) / (c (1 − β₁ᵗ)) · s_t / (√r_t + ε / c)
     """
 
     def __init__(
@@ -33,20 +38,22 @@ class Adam(Optimiser):
         super().__init__(parameters, learning_rate)
         self._check(beta1=beta1, beta2=beta2)
         self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self.mean = self._buffer("mean")
-        self.square = self._buffer("square")
+        self.sums = self._buffer("sums")
+        self.squares = self._buffer("squares")
 
     def _update(self, data: Array, g: Array, part: slice) -> None:
-        m, v = self.mean[part], self.square[part]
-        m *= self.beta1
-        m += (1 - self.beta1) * g
-        v *= self.beta2
-        v += (1 - self.beta2) * (g * g)
-        scale = self.learning_rate / (1 - self.beta1**self.steps)
-        root = np.sqrt(v)
-        root *= 1 / math.sqrt(1 - self.beta2**self.steps)
-        root += self.epsilon
-        data -= scale * m / root
+        s, r = self.sums[part], self.squares[part]
+        s *= self.beta1
+        s += g
+        r *= self.beta2
+        r += g * g
+        c = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.steps))
+        scale = self.learning_rate * (1 - self.beta1) / (1 - self.beta1**self.steps)
+        root = np.sqrt(r)
+        root += self.epsilon / c
+        move = s / root
+        move *= scale / c
+        data -= move
 
 
 class AdamW(Adam):

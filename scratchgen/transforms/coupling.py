@@ -111,5 +111,5 @@ class AffineCoupling(Coupling):
         return (z - t) * np.exp(-s), -per_example(s)
 
     def _scale_and_shift(self, x: Any, context: Any, rng: Any = None) -> tuple[Any, Any]:
-        h, width = self.both * self._ask_network(x, context, rng, 2), x.shape[-1]
-        return self.scale * np.tanh(h[..., :width]), h[..., width:]
+        s, t = np.split(self.both * self._ask_network(x, context, rng, 2), 2, axis=-1)
+        return self.scale * np.tanh(s), t

@@ -308,27 +308,27 @@ def test_the_state_is_a_copy_on_the_host_and_loading_it_keeps_no_link(rng):
     state = optimiser.state()
     assert {name: (type(v), v.dtype, v.shape) for name, v in state.items()} == {
         "steps": (numpy.ndarray, "int64", ()),
-        "mean": (numpy.ndarray, "float64", (5,)),
-        "square": (numpy.ndarray, "float64", (5,)),
+        "sums": (numpy.ndarray, "float64", (5,)),
+        "squares": (numpy.ndarray, "float64", (5,)),
     }
     optimiser.load_state(state)
-    before = state["mean"].copy()
+    before = state["sums"].copy()
     train(optimiser, x, 1)
-    numpy.testing.assert_array_equal(state["mean"], before)
+    numpy.testing.assert_array_equal(state["sums"], before)
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda s: s.pop("mean"), "^load_state: 'mean' is missing; Adam needs it$"),
+        (lambda s: s.pop("sums"), "^load_state: 'sums' is missing; Adam needs it$"),
         (lambda s: s.pop("steps"), "^load_state: 'steps' is missing; Adam needs it$"),
         (
-            lambda s: s.update(square=numpy.zeros(4)),
-            r"^load_state: 'square' is float64 of shape \(4,\); "
+            lambda s: s.update(squares=numpy.zeros(4)),
+            r"^load_state: 'squares' is float64 of shape \(4,\); "
             r"Adam needs float64 of shape \(5,\)$",
         ),
-        (lambda s: s.update(mean=numpy.zeros(5, "float32")), "'mean' is float32 of shape"),
-        (lambda s: s.update(velocity=s["mean"]), "^load_state: Adam has no 'velocity' in its st"),
+        (lambda s: s.update(sums=numpy.zeros(5, "float32")), "'sums' is float32 of shape"),
+        (lambda s: s.update(velocity=s["sums"]), "^load_state: Adam has no 'velocity' in its st"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_nothing_is_loaded(rng, change, message):

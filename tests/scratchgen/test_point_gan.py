@@ -238,7 +238,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit_with_both_players(tmp_path, 
     arrays, metadata = state_of(tmp_path / "a")
     assert (arrays, metadata) == state_of(whole.path)
     for player in ("critic", "generator"):
-        for kept in ("optimiser.mean", "optimiser.square", "average.sum"):
+        for kept in ("optimiser.sums", "optimiser.squares", "average.sum"):
             assert any(name.startswith(f"{player}.{kept}") for name in arrays), (player, kept)
     assert RunFolder(tmp_path / "a").checkpoint.read_bytes() == whole.checkpoint.read_bytes()
 

@@ -103,7 +103,7 @@ class DenseEncoder(Module):
         if vectors is not None:
             h = np.concatenate([h, vectors], -1)
         for layer in self.hidden:
-            h = dropped(relu(layer(h)), self.rate, rng)
+            h = dropped(layer.rectified(h), self.rate, rng)
         return h
 
 
