@@ -2,8 +2,8 @@
 
 Points of eight Gaussians on a ring and of twenty-five on a grid are learnt by the model of
 ``scratchgen train gan-2d``, with each of the losses in turn and all else alike, for 1,000 steps and
-for 4,000, from five seeds. The critic has the preset's turns in a step with the Wasserstein losses, which ask
-for a critic near its best, and one with the others. The averaged weights are judged.
+for 4,000, from five seeds. The critic has the preset's turns in a step with the Wasserstein losses,
+which ask for a critic near its best, and one with the others. The averaged weights are judged.
 
 A mode is found if a sample lies near it, within 3 σ, as 98.9 % of its own points do. As a few
 strays are enough for that, the rarest mode is given too: the samples nearest to it, in parts of
