@@ -10,10 +10,12 @@ import unicodedata
 
 _SYMBOLS = dict(
     zip(
-        r"sum prod int le ge ne in to times cdot dots cdots infty top partial nabla odot otimes "
-        r"lfloor rfloor lceil rceil langle rangle approx sim pm mapsto star ll gg ell mid leq geq "
-        r"neq Rightarrow".split(),
-        "Σ Π ∫ ≤ ≥ ≠ ∈ → × · … ⋯ ∞ ⊤ ∂ ∇ ⊙ ⊗ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ≈ ∼ ± ↦ ⋆ ≪ ≫ ℓ ∣ ≤ ≥ ≠ ⇒".split(),
+        r"sum prod int le leq ge geq ne neq in mid to times cdot dots ldots cdots infty top partial "
+        r"nabla odot otimes circ cup propto lfloor rfloor lceil rceil langle rangle approx sim pm "
+        r"mapsto leftarrow rightarrow Rightarrow Leftrightarrow star ll gg ell".split(),
+        "Σ Π ∫ ≤ ≤ ≥ ≥ ≠ ≠ ∈ ∣ → × · … … ⋯ ∞ ⊤ ∂ "
+        "∇ ⊙ ⊗ ∘ ∪ ∝ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ≈ ∼ ± "
+        "↦ ← → ⇒ ⇔ ⋆ ≪ ≫ ℓ".split(),
         strict=True,
     )
 )
@@ -22,7 +24,14 @@ _WORDS = frozenset(
 )
 _NOTHING = frozenset("left right bigl bigr Bigl Bigr big Big mathrel mathbin displaystyle".split())
 _AS_IT_IS = frozenset("operatorname text mathrm mathbf mathcal mathbb mathit boldsymbol".split())
-_ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303", "dot": "\u0307", "vec": "\u20d7"}
+_ACCENTS = {
+    "bar": "\u0304",
+    "overline": "\u0304",
+    "hat": "\u0302",
+    "tilde": "\u0303",
+    "dot": "\u0307",
+    "vec": "\u20d7",
+}
 _FRACTIONS = {"1/2": "½", "1/3": "⅓", "1/4": "¼", "3/4": "¾", "1/8": "⅛"}
 _RAISED = dict(
     zip("0123456789+-=()abcdefghijklmnoprstuvwxyzT⊤",
@@ -100,7 +109,7 @@ class _Reader:
         if name in "{}|":
             return name.replace("|", "‖")
         if name in _ACCENTS:
-            return self.argument() + _ACCENTS[name]
+            return _accented(self.argument(), _ACCENTS[name])
         if name in ("frac", "tfrac", "dfrac"):
             above, below = _bracketed(self.argument()), _bracketed(self.argument())
             ratio = f"{above}/{below}"
@@ -119,6 +128,11 @@ class _Reader:
             )
         except KeyError:
             raise Unknown(f"\\{name}") from None
+
+
+def _accented(text: str, accent: str) -> str:
+    """``accent`` above ``text``, or behind it in parentheses if it is more than a letter."""
+    return text + accent if len(text) == 1 or text.startswith("(") else f"({text}){accent}"
 
 
 def _bracketed(text: str) -> str:

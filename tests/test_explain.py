@@ -82,6 +82,8 @@ def test_the_listing_has_every_operation_once():
         (r"y = x_1^{x_2}", "y = x₁^(x₂)"),
         (r"y = \sqrt[3]{x + 1}", "y = ∛(x + 1)"),
         (r"y_{i + s} = \bar x", "y[i + s] = x̄"),
+        (r"\overline{W} = \overline{x^2}", "W̄ = (x²)̄"),
+        (r"\mathrm{KL}(q \,\|\, p) \leq \ln 2 \Rightarrow a \mid b", "KL(q ‖ p) ≤ ln 2 ⇒ a ∣ b"),
         (r"\begin{pmatrix} a \end{pmatrix}", None),
         (r"\frac{1", None),
         (r"x^", None),
