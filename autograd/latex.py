@@ -10,9 +10,10 @@ import unicodedata
 
 _SYMBOLS = dict(
     zip(
-        r"sum prod int le leq ge geq ne neq in mid to times cdot dots ldots cdots infty top partial "
-        r"nabla odot otimes circ cup propto lfloor rfloor lceil rceil langle rangle approx sim pm "
-        r"mapsto leftarrow rightarrow Rightarrow Leftrightarrow star ll gg ell".split(),
+        r"sum prod int le leq ge geq ne neq in mid to times cdot dots ldots cdots infty top "
+        r"partial nabla odot otimes circ cup propto lfloor rfloor lceil rceil langle rangle "
+        r"approx sim pm mapsto leftarrow rightarrow Rightarrow Leftrightarrow star ll gg "
+        r"ell".split(),
         "Σ Π ∫ ≤ ≤ ≥ ≥ ≠ ≠ ∈ ∣ → × · … … ⋯ ∞ ⊤ ∂ "
         "∇ ⊙ ⊗ ∘ ∪ ∝ ⌊ ⌋ ⌈ ⌉ ⟨ ⟩ ≈ ∼ ± "
         "↦ ← → ⇒ ⇔ ⋆ ≪ ≫ ℓ".split(),
