@@ -31,6 +31,18 @@ def test_it_holds(name, seed):
         assert 0 <= comparison.tolerance < math.inf, comparison
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 22))
+def test_all_of_them_hold_for_twenty_other_seeds(seed):
+    results = [run(entry, seed) for entry in CLAIMS.values()]
+    assert not [(result.claim.name, result.failure) for result in results if not result.passed]
+
+
+def test_there_are_claims_of_every_section():
+    assert len(CLAIMS) >= 80
+    assert {entry.section for entry in CLAIMS.values()} == set(registry.SECTIONS)
+
+
 @pytest.mark.parametrize("name, what", WRONG)
 def test_a_mistake_in_it_is_computed_and_found_false(name, what):
     result = run(CLAIMS[name], 0, CLAIMS[name].wrong[what])
