@@ -16,6 +16,8 @@ SUMMARY = "play the game f = x y, and draw it"
 EXAMPLE = "scratchgen game --steps 200 --learning-rate 0.1"
 FARTHEST = 1e100
 """From the equilibrium, to where it makes sense to follow players."""
+MOST = 100_000
+"""Steps, which take some 20 seconds."""
 
 
 def add_arguments(parser: Any) -> None:
@@ -57,13 +59,24 @@ def _growth(learning_rate: float) -> float:
     return 0.5 * math.log1p(learning_rate * learning_rate)
 
 
+def _growth_in_turns(learning_rate: float) -> float:
+    """The same of a step in turns: 0 as far as η = 2, beyond which they lead away too.
+
+    With eigenvalues λ and 1 / λ, whose sum is 2 − η²: ln |λ|.
+    """
+    return math.acosh(max(1.0, 0.5 * learning_rate * learning_rate - 1))
+
+
 def _check(args: Any) -> None:
     """Raise UsageError for what makes no sense."""
     if args.steps < 1:
         raise UsageError(f"--steps {args.steps}: at least 1")
+    if args.steps > MOST:
+        raise UsageError(f"--steps {args.steps}: at most {MOST}")
     if not 0 < args.learning_rate < math.inf:
         raise UsageError(f"--learning-rate {args.learning_rate:g}: above 0")
-    if args.steps * _growth(args.learning_rate) > math.log(FARTHEST):
+    growth = max(_growth(args.learning_rate), _growth_in_turns(args.learning_rate))
+    if args.steps * growth > math.log(FARTHEST):
         raise UsageError(
             f"--steps {args.steps}: of {args.learning_rate:g} they lead more than {FARTHEST:g} "
             "times as far away; take fewer, or a smaller --learning-rate"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import autograd.numpy as np
 from autograd import backend
 from scratchgen.config import require
 from scratchgen.distributions import bernoulli, categorical
@@ -74,6 +75,10 @@ class ImageModel(Module):
     def scaled(self, x: Any) -> Any:
         """Levels 0 … levels − 1 as numbers from −1 to 1."""
         return x.astype(self.dtype) * (2 / (self.config.levels - 1)) - 1
+
+    def rounded(self, x: Any) -> Any:
+        """Numbers from −1 to 1 as the nearest levels 0 … levels − 1: the way back."""
+        return np.round((x + 1) * ((self.config.levels - 1) / 2)).astype(int)
 
     def check(self, x: Any) -> None:
         """Raise ValueError for images of another shape than (N, height, width, colours).

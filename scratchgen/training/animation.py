@@ -1,4 +1,4 @@
-"""Training as an animated picture: what a generator makes of the same noise, epoch after epoch."""
+"""Training as an animated picture: what a generator makes of the same input, epoch after epoch."""
 
 from __future__ import annotations
 

@@ -94,7 +94,9 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; of a run that was killed the last may be incomplete."""
-        records = []
+        records: list[dict[str, Any]] = []
+        if not self.metrics.exists():  # lost, or not yet written
+            return records
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
                 records.append(json.loads(line))

@@ -243,7 +243,7 @@ class Trainer:
 
         It is written before the state: when that is of the last epoch, so is the picture.
         """
-        draws = self.medium.in_training(self.model, self.seed)
+        draws = self.medium.in_training(self.model, self.data, self.seed)
         if draws is not None:
             self.animation.add(self.epoch, draws)
             self.animation.write()

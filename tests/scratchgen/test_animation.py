@@ -176,8 +176,9 @@ def test_each_frame_is_drawn_with_the_averaged_weights_of_its_epoch(tmp_path):
 
 def test_the_noise_is_that_of_the_runs_seed(tmp_path):
     folder, _ = train(tmp_path / "a", "epochs=1")
-    model = Run.open(folder.path).model()
-    zero, again, one = (IMAGES.in_training(model, seed) for seed in (0, 0, 1))
+    run = Run.open(folder.path)
+    model, data = run.model(), run.data()
+    zero, again, one = (IMAGES.in_training(model, data, seed) for seed in (0, 0, 1))
     assert (zero == again).all() and (zero != one).any()
 
 
@@ -205,10 +206,10 @@ def test_of_a_model_with_a_likelihood_there_is_none(tmp_path):
     task = job.Job("made", ["epochs=1", "epoch_steps=2"], out=tmp_path / "a")
     folder = job.train(task, Console(file=io.StringIO()))
     assert not moving(folder).exists()
-    model = Run.open(folder.path).model()
-    assert IMAGES.in_training(model, 0) is None
+    run = Run.open(folder.path)
+    assert IMAGES.in_training(run.model(), run.data(), 0) is None
     flow = Run.open(job.train(job.Job("nice-2d", ["steps=1"], out=tmp_path / "b"), quiet()).path)
-    assert POINTS.in_training(flow.model(), 0) is None
+    assert POINTS.in_training(flow.model(), flow.data(), 0) is None
 
 
 def quiet():

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import math
+from collections import Counter
 
 import numpy
 import pytest
@@ -245,6 +246,7 @@ def test_each_turn_gives_a_gradient_to_all_of_its_player_and_changes_no_one_else
         assert metrics[player].item() == value.item() and value.dtype == "float32"
         order.append(player)
     assert order == ["critic", "critic", "generator"]
+    assert Counter(order) == {name: turns for name, (_, turns) in model.players.items()}
     assert sum(len(module.parameters()) for module, _ in model.players.values()) == len(
         model.parameters()
     )
@@ -418,7 +420,7 @@ def test_a_reconstruction_is_what_the_generator_makes_of_the_mean_code(rng, netw
 
 
 @pytest.mark.parametrize("options", NETWORKS)
-@pytest.mark.parametrize("height, width, layers", [(28, 28, 2), (9, 4, 2), (1, 3, 3)])
+@pytest.mark.parametrize("height, width, layers", [(28, 28, 2), (9, 4, 2), (1, 5, 3)])
 def test_images_of_any_sides_are_coded_and_made_again(rng, options, height, width, layers):
     model = make(height, width, layers=layers, colours=3, **options)
     x = images(rng, model, 2)

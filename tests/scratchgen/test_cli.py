@@ -271,6 +271,14 @@ def test_data_of_the_users_own_are_trained_on(scratchgen, tmp_path):
     assert scratchgen(*with_backend("evaluate", "run"))[0] == 0
 
 
+def test_images_that_cannot_be_drawn_are_refused_before_training(scratchgen, tmp_path):
+    images = numpy.random.default_rng(0).integers(0, 3, (40, 3, 6, 5))  # colours first
+    numpy.savez(tmp_path / "own.npz", images=images)
+    code, _, err = scratchgen(*train("--data", "own.npz", "--steps", "2", "--out", "run"))
+    assert code == 1 and err.count("\n") == 1 and not (tmp_path / "run").exists()
+    assert "own.npz: images of 3 x 6 x 5: " in err and "move the axis of colours to the end" in err
+
+
 def test_levels_decides_how_the_data_are_quantised(scratchgen, tmp_path):
     assert scratchgen(*train("--set", "levels=2", "--steps", "2", "--out", "run"))[0] == 0
     assert scratchgen(*with_backend("evaluate", "run"))[0] == 0

@@ -85,6 +85,7 @@ def test_learning_rates_from_2_on_lead_away_in_turns_too(game):
     "argv, message",
     [
         (["--steps", "0"], "--steps 0: at least 1"),
+        (["--steps", "100001"], "--steps 100001: at most 100000"),
         (["--steps", "many"], "argument --steps: invalid int value: 'many'"),
         (["--learning-rate", "0"], "--learning-rate 0: above 0"),
         (["--learning-rate", "-0.1"], "--learning-rate -0.1: above 0"),
@@ -94,6 +95,10 @@ def test_learning_rates_from_2_on_lead_away_in_turns_too(game):
         (
             ["--learning-rate", "9", "--steps", "200"],
             "--steps 200: of 9 they lead more than 1e+100 times",
+        ),
+        (  # those in turns alone, of both at once 8e89 times
+            ["--learning-rate", "10", "--steps", "90"],
+            "--steps 90: of 10 they lead more than 1e+100 times",
         ),
         (["--out", "a.jpg"], "--out a.jpg: what is drawn is a .png file; name it a.png"),
     ],

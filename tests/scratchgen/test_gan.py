@@ -271,7 +271,7 @@ def test_with_another_loss_the_convolutional_critic_has_batch_normalisation(rng)
 
 @pytest.mark.parametrize("options", NETWORKS)
 @pytest.mark.parametrize(
-    "height, width, layers", [(8, 8, 2), (28, 28, 2), (28, 28, 3), (9, 4, 2), (1, 3, 3)]
+    "height, width, layers", [(8, 8, 2), (28, 28, 2), (28, 28, 3), (9, 4, 2), (1, 5, 3)]
 )
 def test_images_of_any_sides_are_made_and_scored(options, height, width, layers):
     model = make(height, width, layers=layers, colours=3, hidden=16, **options)
@@ -432,6 +432,21 @@ def test_sampling_changes_no_running_statistics(rng):
 def test_a_configuration_that_cannot_be_is_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}={value}: {field} must be"):
         GANConfig(**{field: value})
+
+
+def test_sides_are_not_halved_more_often_than_until_they_are_one_pixel():
+    """Each time doubles the channels: 9 layers on the digits took all the memory there was."""
+    assert GANConfig(network="conv", layers=3).layers == 3
+    with pytest.raises(ValueError, match=r"layers=4: layers must be from 1 to 3: a side of 8"):
+        GANConfig(network="conv", layers=4)
+    assert GANConfig(network="conv", height=1, width=5, layers=3).layers == 3
+    assert GANConfig(network="conv", height=1, width=1, layers=2).layers == 2
+    assert GANConfig(network="dense", layers=9).layers == 9
+
+
+def test_a_batch_of_no_data_is_refused(rng):
+    with pytest.raises(ValueError, match="GAN: a batch of no data, expected at least 1"):
+        list(make().turns(numpy.zeros((0, 6, 5, 1), int), backend.default_rng(0)))
 
 
 def test_images_of_another_shape_or_level_are_refused(rng):

@@ -19,12 +19,14 @@ from scratchgen.models.adversarial.resolutions import (
     SLOPE,
     EqualConv,
     EqualDense,
+    Shrink,
     averaged,
     ladder,
     pixel_norm,
     repeated,
     with_deviation,
 )
+from scratchgen.nn import Module
 from scratchgen.optim import Adam
 from scratchgen.training.media.images import IMAGES
 from scratchgen.training.run_folder import RunFolder
@@ -169,6 +171,49 @@ def test_a_step_changes_all_weights_by_the_same_share_of_themselves(rng):
         close(abs(host(layer.weight) - before), numpy.full(before.shape, 0.01), rtol=1e-3)
         change = abs(host(layer.scale * layer.weight) - made_with)
         close(change, numpy.full(change.shape, 0.01 / math.sqrt(inputs)), rtol=1e-3)
+
+
+def test_what_a_layer_puts_out_has_gain_for_a_leaky_relu_where_one_follows_and_else_1():
+    for model in (progressive(colours=3), msg(colours=3)):
+        for name, layer in layers_of(model):
+            last = "to_image" in name or name == "critic.score.dense"
+            assert layer.scale**2 * layer.weight[..., 0].size == pytest.approx(
+                1 if last else 2 / 1.04
+            ), name
+
+
+def layers_of(module, prefix=""):
+    """(path, layer) of equalised learning rate."""
+    for name, value in vars(module).items():
+        for i, item in enumerate(value if isinstance(value, list) else [value]):
+            path = f"{prefix}{name}.{i}" if isinstance(value, list) else f"{prefix}{name}"
+            if isinstance(item, EqualConv | EqualDense):
+                yield path, item
+            elif isinstance(item, Module):
+                yield from layers_of(item, f"{path}.")
+
+
+@pytest.mark.parametrize("make", [progressive, msg])
+def test_the_scale_of_a_generators_weights_makes_no_difference_to_its_hidden_images(rng, make):
+    """Every layer is followed by pixelwise normalisation."""
+    model = in_float64(make(hidden=8), rng)
+    z = model.noise(4, backend.default_rng(0))
+    before = model.generator.hidden(z, None, 3)
+    for name, layer in layers_of(model.generator):
+        if "to_image" not in name:
+            for x in layer.parameters().values():
+                x[...] = 7 * x.data
+    for h, same in zip(before, model.generator.hidden(z, None, 3), strict=True):
+        close(h, same, rtol=1e-4, atol=1e-6)
+        close((host(h) ** 2).mean(-1), numpy.ones(h.shape[:-1]), rtol=1e-4)
+
+
+def test_both_convolutions_of_a_critics_block_are_followed_by_leaky_relu(rng):
+    block = Shrink(2, 2, rng)
+    block.first = block.second = lambda x: x
+    x = rng.standard_normal((3, 4, 6, 2))
+    twice = backend.asarray(numpy.where(x > 0, x, SLOPE**2 * x))
+    close(block(backend.asarray(x)), averaged(twice))
 
 
 @pytest.mark.parametrize(
@@ -427,6 +472,14 @@ def test_the_penalty_is_of_the_slope_by_all_resolutions_together(rng):
     real, fake, between = (x.astype("float64") for x in seen[:3])
     part = (between - fake) / (real - fake)  # one for an image, of all resolutions
     assert part.std(1).max() < 1e-4 and part.mean(1).std() > 0.1
+
+
+def test_images_of_every_resolution_are_of_values_from_minus_1_to_1(rng):
+    model = in_float64(msg(), rng)
+    for layer in model.generator.to_image:
+        layer.weight[...] = 50 * layer.weight.data
+    for x in model.ladders(model.noise(8, backend.default_rng(0))):
+        assert 0.9 < abs(host(x)).max() <= 1
 
 
 def test_samples_are_of_the_largest_resolution(rng):

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+from collections import Counter
 
 import numpy
 import pytest
@@ -185,6 +186,7 @@ def test_each_turn_gives_a_gradient_to_all_of_its_player_and_to_no_one_else(rng,
         assert metrics[player].item() == value.item() and math.isfinite(value.item())
         order.append(player)
     assert order == ["critic", "critic", "generator"]
+    assert Counter(order) == {name: turns for name, (_, turns) in model.players.items()}
     assert metrics.keys() == {"generator", "information", "codes"}
     assert all(x.dtype == "float32" and x.shape == () for x in metrics.values())
 
@@ -334,6 +336,16 @@ def test_q_of_an_image_is_a_distribution_that_depends_on_it_alone(rng):
     first = list(map(backend.to_numpy, model.recognise(x[:2])))
     numpy.testing.assert_allclose(first[0], log_q[:2], rtol=1e-12)
     numpy.testing.assert_allclose(first[1], mean[:2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_q_is_told_the_class_if_there_are_any(rng, network):
+    model = in_float64(make(network=network, classes=2), rng)
+    x, _ = batch(rng, model)
+    zero, one = (backend.to_numpy(model.recognise(x, label)[0]) for label in (0, 1))
+    assert (abs(zero - one).max(-1) > 1e-6).all()
+    with pytest.raises(ValueError, match="InfoGAN is class-conditional: pass context"):
+        model.recognise(x)
 
 
 # ----------------------------------------------------------------------------------- what it finds

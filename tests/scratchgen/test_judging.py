@@ -260,7 +260,7 @@ def test_the_classifier_is_kept_in_the_folder_and_not_learnt_again(monkeypatch, 
     with pytest.raises(RunError, match=r"classifier.safetensors is not of the images of digits"):
         ImageJudge(other, tmp_path)
     (tmp_path / "classifier.safetensors").write_bytes(b"half")
-    with pytest.raises(RunError, match=r"classifier.safetensors .* is damaged"):
+    with pytest.raises(RunError, match=r"classifier.safetensors .* is damaged .* or remove it"):
         ImageJudge(data, tmp_path)
 
 
@@ -515,7 +515,7 @@ def test_a_generator_that_collapses_stops_the_run_and_the_last_good_weights_are_
 
 
 def test_a_generator_of_dead_units_has_collapsed(tmp_path):
-    with pytest.raises(RunError, match="collapsed to one point: all 512 draws"):
+    with pytest.raises(RunError, match=r"all 512 draws .*if an epoch ended before"):
         train(tmp_path / "a", "gan-2d", "learning_rate=30", "average=0", "loss=nonsaturating")
 
 

@@ -12,7 +12,13 @@ from autograd import Tensor, backend, no_grad
 from scratchgen import data as datasets
 from scratchgen.errors import UsageError
 from scratchgen.models.adversarial.losses import LOSSES
-from scratchgen.models.adversarial.stackgan import Condition, StackGAN, StackGANConfig, mismatched
+from scratchgen.models.adversarial.stackgan import (
+    Condition,
+    Residual,
+    StackGAN,
+    StackGANConfig,
+    mismatched,
+)
 from scratchgen.optim import Adam
 from scratchgen.training.media.images import IMAGES, Images
 from scratchgen.training.run_folder import RunFolder
@@ -190,6 +196,22 @@ def test_real_images_with_a_wrong_class_count_half_of_what_is_false(rng, loss, m
     assert found == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_penalty_is_of_the_slope_between_images_and_draws_of_their_own_class(rng, monkeypatch):
+    """Of the linear critic it is (0.1 √D − 1)²."""
+    stage = in_float64(make(loss="wgan-gp", penalty=7.0), rng).second
+    seen = stub(stage, monkeypatch)
+    real = backend.asarray(rng.uniform(-1, 1, (6, 6, 5, 1)))
+    labels = numpy.array([0, 1, 2, 2, 1, 0])
+    found = stage.critic_loss(real, backend.default_rng(0), backend.asarray(labels)).item()
+    (x, right), _, (fake, _), (between, told) = seen
+    assert (right == labels).all() and (told == labels).all()
+    part = (between - fake) / (x - fake)  # of the way, one for an image
+    assert part.std((1, 2, 3)).max() < 1e-9 and part.mean((1, 2, 3)).std() > 0.1
+    s, w, f = (a.sum((1, 2, 3)) * 0.1 + numpy.array([0.3, -0.2, 0.5])[told] for a, told in seen[:3])
+    apart = 0.5 * (f.mean() + w.mean()) - s.mean()
+    assert found == pytest.approx(apart + 7 * (0.1 * math.sqrt(30) - 1) ** 2, rel=1e-9)
+
+
 def test_the_best_critic_knows_draws_and_images_of_other_classes_alike(monkeypatch):
     """On black and white pixels of two classes, by descent: D = p / (p + ½ q + ½ w)."""
     stage = in_float64(make(1, 1, classes=2), numpy.random.default_rng(0)).second
@@ -228,6 +250,23 @@ def test_the_critic_joins_image_and_class_before_it_scores_them(rng):
     with no_grad():
         each = [host(model.critic(x, one_hot([label] * 5))) for label in range(3)]
     assert numpy.ptp(each[0] - each[1]) > 1e-3 and numpy.ptp(each[0] - each[2]) > 1e-3
+
+
+def test_spectral_normalisation_is_of_every_layer_of_both_critics_and_of_nothing_else():
+    model = make(spectral=1)
+    normalised = {name.rpartition(".")[0] for name in model.values() if name.endswith("left")}
+    assert normalised == {
+        name.rpartition(".")[0]
+        for name in model.parameters()
+        if name.endswith("weight") and "critic" in name
+    }
+    assert len(normalised) == 3 + 4
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_batch_normalisation_can_be_left_out_of_both_stages(norm):
+    names = make(norm=norm).values()
+    assert any("norm" in name for name in names) == (norm == "batch")
 
 
 # ------------------------------------------------------------------------------------------- turns
@@ -392,6 +431,14 @@ def test_stage_two_is_told_image_class_and_spread(rng):
     assert abs(made[1] - made[0]).max() > 1e-3
 
 
+def test_a_residual_block_adds_to_its_input_what_two_convolutions_make_of_it(rng):
+    block = in_float64(Residual(4, True, backend.default_rng(0)), rng)
+    h = backend.asarray(rng.standard_normal((2, 3, 3, 4)))
+    change = host(block.second(block.first(h)))
+    assert abs(change).max() > 0.1
+    numpy.testing.assert_allclose(host(block(h)), host(h) + change, rtol=1e-12)
+
+
 @pytest.mark.parametrize("height, width, layers", [(8, 8, 2), (28, 28, 3), (9, 4, 2), (1, 3, 2)])
 @pytest.mark.parametrize("stage", [1, 2])
 def test_images_of_any_sides_are_drawn(height, width, layers, stage):
@@ -443,7 +490,7 @@ def test_without_labels_there_is_one_clear_line(rng):
     with pytest.raises(ValueError, match=expected):
         model.sample(2, backend.default_rng(0))
     data = dataclasses.replace(datasets.load("digits"), labels=None)
-    with pytest.raises(UsageError, match="classes=10: the images of digits have no labels"):
+    with pytest.raises(UsageError, match="classes=10: the images of digits have no labels; an"):
         IMAGES.check(StackGANConfig(), data)
 
 

@@ -138,6 +138,13 @@ def test_an_epoch_can_be_a_number_of_steps(tmp_path):
     assert lines(whole)[-2]["validation_nats"] == lines(folder)[-2]["validation_nats"]
 
 
+def test_a_run_whose_metrics_were_lost_goes_on(tmp_path):
+    folder, _ = train(tmp_path / "a", "epochs=1")
+    (folder.path / "metrics.jsonl").unlink()
+    job.resume(folder.path, ["epochs=2"], Console(file=io.StringIO()))
+    assert [record["epoch"] for record in lines(folder)] == [2, 2]
+
+
 def test_steps_stop_in_the_middle_of_an_epoch_and_still_validate(tmp_path):
     folder, _ = train(tmp_path / "a", "steps=20")
     assert [record.get("step") for record in lines(folder)] == [17, 20, None]

@@ -8,6 +8,7 @@ import math
 
 import numpy
 import pytest
+from PIL import Image, ImageSequence
 from rich.console import Console
 
 import autograd.numpy as np
@@ -29,6 +30,7 @@ from scratchgen.training import Run, checkpoint, job
 from scratchgen.training.media.images import IMAGES
 from scratchgen.training.media.judging import translations
 from scratchgen.training.media.medium import Request
+from scratchgen.training.pictures import grid
 
 MODELS = {"pix2pix": (Pix2Pix, Pix2PixConfig), "cyclegan": (CycleGAN, CycleGANConfig)}
 CRITIC_AND_GENERATOR = {
@@ -173,6 +175,13 @@ def test_what_there_was_on_the_way_down_is_seen_on_the_way_up(rng):
     with no_grad():
         one, other = host(model.generator(backend.asarray(x)))
     assert (abs(one - other) > 1e-6).mean() > 0.9
+    for norm in model.generator.norms_up:
+        norm.bias[...] = 0 * norm.bias.data  # nothing comes from below, and so nothing is dropped
+    with no_grad():
+        one, other = (
+            model.generator(backend.asarray(x), r) for r in (None, backend.default_rng(0))
+        )
+    numpy.testing.assert_array_equal(host(one), host(other))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -375,6 +384,21 @@ def test_the_cycle_error_is_0_for_generators_that_are_inverse_and_not_for_others
     assert black == pytest.approx(sum(y.mean() for y in lost) / 4)
 
 
+def test_what_is_reported_of_a_step_is_the_cycle_error(rng):
+    model = make("cyclegan")
+    x = images(rng, model, 1)  # the step's source and its image
+    *_, (_, _, metrics) = model.turns(x, backend.default_rng(0))
+    assert metrics["cycle_error"].item() == pytest.approx(model.cycle_error(x).item(), rel=1e-5)
+
+
+def test_each_generator_makes_what_it_is_named_for(rng):
+    model = make("cyclegan")
+    model.generators.image = lambda x, rng=None: 0 * x + 1
+    model.generators.source = lambda x, rng=None: 0 * x - 1
+    x = images(rng, model, 3)
+    assert (host(model.translated(x)) == 4).all() and (host(model.translated_back(x)) == 0).all()
+
+
 # ------------------------------------------------------------------------------------------ buffer
 
 
@@ -537,6 +561,32 @@ def test_images_of_ones_own_of_odd_sides_without_labels_are_enough(tmp_path, rng
     assert math.isfinite(lines(folder)[-1]["test_error"])
 
 
+def test_while_it_trains_the_same_sources_are_shown_each_beside_its_translation(run):
+    _, folder, output = run
+    opened, picture = Run.open(folder.path), folder.sample("training.png")
+    model, data = opened.model(), opened.data()
+    assert f"training: {picture}" in output
+    shown = IMAGES.in_training(model, data, 0)
+    assert shown.shape == (64, 8, 8, 1) and shown.dtype == "uint8"
+    x = data.validation[:32]
+    numpy.testing.assert_array_equal(shown[::2], host(sketch(backend.asarray(x), 17)))
+    made = model.translated(backend.asarray(shown[::2]), backend.default_rng(0))
+    numpy.testing.assert_array_equal(shown[1::2], host(made))
+    state, _ = checkpoint.load(folder.state)
+    assert {name for name in state if name.startswith("animation")} == {
+        "animation.1",
+        "animation.2",
+    }
+    numpy.testing.assert_array_equal(state["animation.2"], shown)
+    with Image.open(picture) as moving:
+        *_, last = (numpy.asarray(x.convert("RGB")) for x in ImageSequence.Iterator(moving))
+    numpy.testing.assert_array_equal(last, grid(shown, 17, columns=8))
+    few = IMAGES.in_training(model, dataclasses.replace(data, validation=x[:10]), 0)
+    numpy.testing.assert_array_equal(
+        IMAGES.picture(model, data, few), grid(few, 17, columns=8), "pairs stay in their row"
+    )
+
+
 @pytest.mark.parametrize(
     "field, value",
     [
@@ -545,6 +595,7 @@ def test_images_of_ones_own_of_odd_sides_without_labels_are_enough(tmp_path, rng
         ("layers", 4),
         ("layers", 0),
         ("patch_layers", -1),
+        ("patch_layers", 4),
         ("hidden", 0),
     ],
 )
@@ -555,3 +606,15 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name(name, field, value):
     for other in ("l1", "dropout") if name == "pix2pix" else ("cycle", "identity", "buffer"):
         with pytest.raises(ValueError, match=f"^{other}=-1: {other} must be "):
             dataclasses.replace(MODELS[name][1](), **{other: -1})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sides_are_halved_until_the_larger_one_is_a_pixel(rng, name):
+    for width, most in ((2, 1), (3, 2), (5, 3), (8, 3)):
+        model = make(name, 1, width, layers=most)
+        source = model.source(images(rng, model, 2))
+        assert model.translated(source, backend.default_rng(0)).shape == (2, 1, width, 1)
+        with pytest.raises(ValueError, match=f"layers must be from 1 to {most}: a side of {width}"):
+            make(name, 1, width, layers=most + 1)
+    with pytest.raises(ValueError, match="height=1: height must be at least 2, or the width"):
+        make(name, 1, 1, layers=1)

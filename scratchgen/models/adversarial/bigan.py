@@ -204,10 +204,6 @@ class BiGAN(GAN):
         with no_grad():
             return self.encoder(self.real(x), labels_as_vectors(self, context, len(x)))
 
-    def mean(self, z: Any, context: Any = None) -> Any:
-        """G(z) of codes (N, latents), each value the nearest level."""
-        return self.rounded(self.draws(z, context))
-
     def reconstruct(self, x: Any, context: Any = None) -> Any:
         """G(E(x)): an image that the generator has for each."""
         return self.mean(self.mean_code(x, context), context)

@@ -19,8 +19,9 @@ with means over all values, which go from −1 to 1. Where the cycle closes, F u
 That may still be the wrong thing, the outline of a 7 to a 3 and the 3 back to it; but networks more
 easily learn what leaves things where they are. The last term asks that what is an image already be
 left as it is. It is a help where sources look like images, as outlines do. Where they do not, as
-inverted ones, it is in the way: the cycle closes no less, and on wrong images. The critics' losses
-are the least squares of LSGAN, with which the paper found training to be more stable.
+inverted ones, it is in the way: the cycle closes no less, and on wrong images. The losses are the
+least squares of LSGAN, with which the paper found training to be more stable; it has the
+generators' without the factor ½, so that beside them its λ and µ count half as much as these.
 
 **The buffer.** A generator answers the critic as this one now is, and the critic what the generator
 makes now. It may forget what was wrong with earlier draws, and then the generator goes back to

@@ -100,6 +100,8 @@ class Game(Module):
     def minibatches(self, batch: Any) -> list[tuple[Any, Any]]:
         """Data and labels, or None, of each of the critic's turns."""
         x, labels = batch if isinstance(batch, tuple) else (batch, None)
+        if not len(x):
+            raise ValueError(f"{type(self).__name__}: a batch of no data, expected at least 1")
         turns = min(self.config.critic_steps, len(x))  # an epoch's last batch may be very small
         size = len(x) // turns
         parts = [slice(turn * size, (turn + 1) * size) for turn in range(turns)]
@@ -135,10 +137,14 @@ class Game(Module):
         loss = LOSSES[self.config.loss].critic(
             self.critic(real, vectors, rng), self.critic(fake, vectors, rng)
         )
+        return loss + self.penalty(real, fake, vectors, rng)
+
+    def penalty(self, real: Any, fake: Any, vectors: Any, rng: Any) -> Any:
+        """With the loss wgan-gp what is added to it, for slopes other than 1 between the two."""
         if self.config.loss != "wgan-gp":
-            return loss
+            return 0.0
         slopes = gradient_penalty(lambda x: self.critic(x, vectors, rng), real, fake, rng)
-        return loss + self.config.penalty * slopes
+        return self.config.penalty * slopes
 
     def generator_loss(self, n: int, rng: Any, labels: Any = None) -> Any:
         """What the generator minimises, over ``n`` draws; the critic's weights are constants."""

@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import autograd.numpy as np
 from scratchgen.models.adversarial.game import Game
 from scratchgen.models.adversarial.networks import NetworkConfig, critic, generator
 from scratchgen.models.images import ImageModel
@@ -53,6 +52,6 @@ class GAN(Game, ImageModel):
         """``n`` images, each value the nearest level."""
         return self.rounded(super().sample(n, rng, context, temperature))
 
-    def rounded(self, x: Any) -> Any:
-        """Numbers from −1 to 1 as levels 0 … levels − 1."""
-        return np.round((x + 1) * ((self.config.levels - 1) / 2)).astype(int)
+    def mean(self, z: Any, context: Any = None) -> Any:
+        """The images that are made of this noise, each value the nearest level."""
+        return self.rounded(self.draws(z, context))

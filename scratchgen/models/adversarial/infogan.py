@@ -30,11 +30,11 @@ Generator and q raise L_I together, and the critic has no part in it (eq. 6):
     min_{g, q} max_critic  V − λ L_I
 
 But q and the critic have their features in common, all layers but the last of the critic; q adds a
-*head* to them. A parameter is changed in one player's turn only. That of the features and the head
-is the critic's, as in the authors' code: what is minimised in it is the critic's loss − λ L_I, and
-in the generator's turn, when both are constants, the generator's loss − λ L_I. With its turn beside
-the generator the head would have to make do with what the critic finds telling, which changes under
-it, and would not follow in the k turns of the critic.
+*head* to them. A parameter is changed in one player's turn only. Features and head are changed in
+the critic's, as in the authors' code: what is minimised in it is the critic's loss − λ L_I, and in
+the generator's turn, when both are constants, the generator's loss − λ L_I. Were the head changed
+in the generator's instead, it would have to read features that are learnt for the critic's ends
+alone, and would stand still in the k turns in which these change.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from scratchgen.config import require
 from scratchgen.distributions import normal
 from scratchgen.models.adversarial.game import Together
 from scratchgen.models.adversarial.gan import GAN
-from scratchgen.models.adversarial.losses import LOSSES, gradient_penalty
+from scratchgen.models.adversarial.losses import LOSSES
 from scratchgen.models.adversarial.networks import SLOPE, NetworkConfig, critic, generator
 from scratchgen.models.labels import checked_labels, labels_as_vectors
 from scratchgen.nn import MLP, Module
@@ -121,9 +121,7 @@ class InfoGAN(GAN):
             fake = self.generator(noise, vectors, rng)
         score, *told = self._seen(fake, vectors, rng)
         loss = LOSSES[self.config.loss].critic(self.critic(real, vectors, rng), score)
-        if self.config.loss == "wgan-gp":
-            slopes = gradient_penalty(lambda x: self.critic(x, vectors, rng), real, fake, rng)
-            loss = loss + self.config.penalty * slopes
+        loss = loss + self.penalty(real, fake, vectors, rng)
         return loss - self.config.information * sum(self.information(noise, *told))
 
     def generator_loss(self, n: int, rng: Any, labels: Any = None) -> Any:
@@ -185,10 +183,6 @@ class InfoGAN(GAN):
             vectors = labels_as_vectors(self, context, len(x))
             _, logits, mean = self._seen(self.real(x), vectors, None)
         return log_softmax(logits), mean
-
-    def mean(self, noise: Any, context: Any = None) -> Any:
-        """The images that are made of this noise."""
-        return self.rounded(self.draws(noise, context))
 
     def sample(self, n: int, rng: Any, context: Any = None, temperature: float = 1.0) -> Any:
         """``n`` images. ``temperature`` multiplies z alone: there is no less of a category."""

@@ -68,6 +68,11 @@ class NetworkConfig(GameConfig, ImageConfig):
         require(self, self.network in ("dense", "conv"), "network", "dense or conv")
         require(self, self.hidden >= 1, "hidden", "at least 1")
         require(self, self.layers >= 1, "layers", "at least 1")
+        if self.network == "conv":  # each layer has twice the channels: too many do not fit memory
+            largest = max(self.height, self.width)
+            most = max(2, (largest - 1).bit_length())  # the default always is possible
+            often = f"from 1 to {most}: a side of {largest} is not halved more often"
+            require(self, self.layers <= most, "layers", often)
         require(self, self.norm in ("batch", "none"), "norm", "batch or none")
         require(self, self.spectral in (0, 1), "spectral", "0 or 1")
 

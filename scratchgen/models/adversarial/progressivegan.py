@@ -16,17 +16,18 @@ between resolutions k − 1 and k,
     critic       h_{k−1} = α C_k(f_k(x)) + (1 − α) f_{k−1}(D x)
     data         x ← α x + (1 − α) U D x
 
-with t ("to RGB") and f ("from RGB") convolutions of one pixel, G and C the new blocks. At α = 0 the
-generator is the smaller one, its images repeated, and the critic scores what the smaller one does
-of images averaged; D U = 1, so that it finds both data and draws as they were: the game goes on
-where it stood. Only distances are others: repeated images are twice as far apart, so a critic of
-slope 1 has slope ½ now, and the same scores are half of the new Wasserstein distance. At α = 1
-t_{k−1} and f_{k−1} are out of use, for good.
+with t ("to RGB") and f ("from RGB") convolutions of one pixel, tanh and leaky ReLU included, and G
+and C the new blocks. At α = 0 the generator is the smaller one, its images repeated, and the critic
+scores what the smaller one does of images averaged; D U = 1, so that it finds both data and draws
+as they were: the game goes on where it stood. Only distances are others: repeated images are twice
+as far apart, so a critic of slope 1 has slope ½ now, and the same scores are half of the new
+Wasserstein distance. At α = 1 t_{k−1} and f_{k−1} are out of use, for good.
 
 Layers not yet in use have no gradient, which counts as 0: both means of Adam are 0 then, and it
 leaves them bit for bit as they are. It does count the steps, though. Adam divides by √(1 − β₂ᵗ) to
 make up for a mean square that began as 0 t steps ago; that of a layer in use for n steps began n
-steps ago, so that its first steps are longer, √((1 − β₂ᵗ) / (1 − β₂ⁿ)) times: with α still near 0.
+steps ago, so that with β₁ = 0, as in the paper, its first steps are √((1 − β₂ᵗ) / (1 − β₂ⁿ)) times
+as long: with α still near 0.
 """
 
 from __future__ import annotations

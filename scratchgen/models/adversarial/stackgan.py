@@ -52,7 +52,7 @@ from scratchgen.config import require
 from scratchgen.distributions import normal
 from scratchgen.models.adversarial.game import Game
 from scratchgen.models.adversarial.gan import GAN
-from scratchgen.models.adversarial.losses import LOSSES, gradient_penalty
+from scratchgen.models.adversarial.losses import LOSSES
 from scratchgen.models.adversarial.networks import (
     KERNEL,
     SLOPE,
@@ -286,10 +286,7 @@ class Stage(Game):
         right = self.critic(real, vectors, rng)
         wrong = self.critic(real, one_hot(others, self.config.classes, self.dtype), rng)
         loss = 0.5 * (against(right, self.critic(fake, vectors, rng)) + against(right, wrong))
-        if self.config.loss != "wgan-gp":
-            return loss
-        slopes = gradient_penalty(lambda x: self.critic(x, vectors, rng), real, fake, rng)
-        return loss + self.config.penalty * slopes
+        return loss + self.penalty(real, fake, vectors, rng)
 
     def generator_loss(self, n: int, rng: Any, labels: Any = None) -> Any:
         """Also λ KL(N(µ, σ²) ‖ N(0, 1)), of the conditions of ``n`` draws."""

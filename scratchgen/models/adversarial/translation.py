@@ -29,9 +29,10 @@ comes from a square of the input (§3.2.2), whose side doubles with each of k la
 
     r_k = 2 (r_(k−1) − 1) + 4 = 5 · 2^k − 2,   from r_0 = 3
 
-The mean over patches is the score. What is right or wrong farther apart than a patch it does not
-see: that is for the other term of each model's loss. It has no normalisation, with which a patch's
-number would depend on the whole image.
+The mean over patches is the score, as in the paper's text; in the authors' code each patch has a
+loss of its own, and the mean is of these. What is right or wrong farther apart than a patch it does
+not see: that is for the other term of each model's loss. It has no normalisation, with which a
+patch's number would depend on the whole image.
 """
 
 from __future__ import annotations
@@ -94,9 +95,14 @@ class TranslationConfig(ImageConfig):
         super().__post_init__()
         require(self, self.task in TASKS, "task", " or ".join(TASKS))
         require(self, self.hidden >= 1, "hidden", "at least 1")
-        most = max(self.height, self.width).bit_length() - 1  # until the larger side is 1
-        require(self, 1 <= self.layers <= most, "layers", f"from 1 to {most}, for such sides")
-        require(self, self.patch_layers >= 0, "patch_layers", "at least 0")
+        largest = max(self.height, self.width)
+        require(self, largest > 1, "height", "at least 2, or the width: networks halve the sides")
+        most = (largest - 1).bit_length()  # until the larger side is 1
+        why = f"a side of {largest} is not halved more often"
+        require(self, 1 <= self.layers <= most, "layers", f"from 1 to {most}: {why}")
+        most = max(2, most)  # each doubles the channels: too many do not fit into memory
+        patches = 0 <= self.patch_layers <= most
+        require(self, patches, "patch_layers", f"from 0 to {most}: {why}")
         require(self, self.loss in UNBOUNDED, "loss", " or ".join(UNBOUNDED))
 
     @property
@@ -192,10 +198,6 @@ class Translator(ImageModel):
         self.check(x)
         with no_grad():
             return self.rounded(generator(self.scaled(x), rng))
-
-    def rounded(self, x: Any) -> Any:
-        """Numbers from −1 to 1 as levels 0 … levels − 1."""
-        return np.round((x + 1) * ((self.config.levels - 1) / 2)).astype(int)
 
 
 def distance(x: Any, y: Any) -> Any:

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 QUICK = 8
 """Importance samples of the bound in a validation."""
 
+PAIRS = 32
+"""Of source and translation, in the animated picture of training."""
+
 VALIDATED, JUDGED = 1_000, 5_000
 """Images at most next to which draws are judged, in a validation and at the end."""
 
@@ -63,7 +66,14 @@ class Images(Medium):
         self._judge = judge
 
     def load(self, name: str, levels: int | None) -> ImageData:
-        return datasets.load(name, levels)
+        data = datasets.load(name, levels)
+        if data.shape[-1] not in (1, 3):
+            sides = " x ".join(map(str, data.shape))
+            raise RunError(
+                f"{data.name}: images of {sides}: the last number, of colours, is 1, for grey, "
+                "or 3, for R, G, B; leave others out, or move the axis of colours to the end"
+            )
+        return data
 
     def fields(self, data: ImageData) -> dict[str, int]:
         height, width, colours = data.shape
@@ -159,14 +169,19 @@ class Images(Medium):
     def draws(self, model: Any) -> bool:
         return hasattr(model, "sample")
 
-    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
-        if not (is_judged(model) and self.draws(model)):
+    def in_training(self, model: Any, data: ImageData, seed: int) -> numpy.ndarray | None:
+        """Of a model that translates: sources of the validation part, each beside what it makes."""
+        if not is_judged(model):
             return None
-        smallest = numpy.min_scalar_type(model.config.levels - 1)  # for the state's file
-        return _sampled(model, Request(seed=seed)).astype(smallest)
+        if translates(model):
+            pairs = numpy.stack(translations(model, data.validation[:PAIRS]), axis=1)
+            shown = pairs.reshape(-1, *data.shape)
+        else:
+            shown = _sampled(model, Request(seed=seed))
+        return shown.astype(numpy.min_scalar_type(data.levels - 1))  # for the state's file
 
     def picture(self, model: Any, data: ImageData, draws: numpy.ndarray) -> numpy.ndarray:
-        return grid(draws, data.levels)
+        return grid(draws, data.levels, columns=8 if translates(model) else 0)
 
     def draw(self, path: Path, run: Run, request: Request) -> None:
         """A grid of images; with ``given``, what completes halves of images, beside these.

@@ -106,8 +106,8 @@ def check_collapse(model: Any, draws: numpy.ndarray, labels: Any = None) -> None
     if all_the_same(backend.to_numpy(model.draws(noise, context))):
         raise RunError(
             f"the generator collapsed to one point: all {len(draws)} draws of the validation are "
-            "the same; try another loss or a smaller learning rate (what was good before is in the "
-            "run folder)"
+            "the same; try another loss or a smaller learning rate (if an epoch ended before, its "
+            "weights are in the run folder)"
         )
 
 
@@ -190,10 +190,15 @@ class ImageJudge:
 
 def _loaded(data: ImageData, path: Path) -> Classifier | None:
     found = classifier.untrained(data)
-    values, _ = checkpoint.load(path)
+    remedy = "or remove it, and it is learnt again"
+    try:
+        values, _ = checkpoint.load(path)
+    except RunError as error:
+        raise RunError(f"{error}, {remedy}") from error
     try:
         if found is not None:
             found.load(values)
     except ValueError as error:
-        raise RunError(f"{path} is not of the images of {data.name}: {error}") from error
+        mistaken = f"{path} is not of the images of {data.name}: {error}"
+        raise RunError(f"{mistaken}; use the run's own, {remedy}") from error
     return found

@@ -176,8 +176,8 @@ class Medium:
         """The names of pictures that there are of such a model, besides samples."""
         return ()
 
-    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
-        """Draws (n, …) to be seen after each epoch, always of the same noise.
+    def in_training(self, model: Any, data: Any, seed: int) -> numpy.ndarray | None:
+        """Draws (n, …) to be seen after each epoch, always of the same noise, or the same sources.
 
         None for a model of which the likelihood tells how training goes.
         """
@@ -230,7 +230,10 @@ def check_classes(config: Any, data: Any, name: str) -> None:
     if not classes:
         return
     if data.labels is None:
-        raise UsageError(f"classes={classes}: the {name} of {data.name} have no labels")
+        raise UsageError(
+            f"classes={classes}: the {name} of {data.name} have no labels; an .npz file "
+            f"of {name} has them as the array 'labels'"
+        )
     needed = 1 + max(int(labels.max()) for labels in data.labels.values())
     if needed > classes:
         raise UsageError(f"classes={classes}: {data.name} has {needed} classes")

@@ -127,7 +127,7 @@ class Points(Medium):
             return ("critic",)
         return ("density", "layers") if hasattr(model, "transform") else ("density",)
 
-    def in_training(self, model: Any, seed: int) -> numpy.ndarray | None:
+    def in_training(self, model: Any, data: PointData, seed: int) -> numpy.ndarray | None:
         return _samples(model, Request(seed=seed))[0] if is_judged(model) else None
 
     def picture(self, model: Any, data: PointData, draws: numpy.ndarray) -> numpy.ndarray:
