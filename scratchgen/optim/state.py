@@ -54,6 +54,12 @@ class Stateful:
         for name, x in self._buffers.items():
             x[...] = backend.asarray(values[name])
 
+    def restart(self) -> None:
+        """Forget all steps so far."""
+        self.steps = 0
+        for x in self._buffers.values():
+            x[...] = 0
+
     def _buffer(self, name: str) -> Array:
         """A new buffer of zeros that becomes part of the state."""
         self._buffers[name] = np.zeros_like(self.flat.data)

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
+
 from scratchgen.optim import (
     OPTIMISERS,
     ExponentialMovingAverage,
@@ -26,6 +28,7 @@ class Optimisation:
         each part has an optimisation of its own.
         """
         self.settings, self.total = settings, total
+        self.steps = 0  # so far, since whenever the optimiser remembers gradients
         optimiser = OPTIMISERS[settings.optimiser]
         momentum = {"beta1": settings.beta1} if settings.optimiser.startswith("adam") else {}
         parameters = model.parameters().values()
@@ -41,6 +44,11 @@ class Optimisation:
             clip_by_norm(self.optimiser.flat, self.settings.clip)
         self.optimiser.learning_rate = self.settings.learning_rate * self._factor()
         self.optimiser.step()
+        self.steps += 1
+
+    def restart(self) -> None:
+        """Have the optimiser forget the gradients so far; the schedule goes on."""
+        self.optimiser.restart()
 
     def changed(self) -> None:
         """Called when the weights are what they are to be after a step."""
@@ -49,10 +57,9 @@ class Optimisation:
 
     def _factor(self) -> float:
         """What the schedule multiplies the learning rate by at this step."""
-        step = self.optimiser.steps
-        factor = linear_warmup(step, self.settings.warmup)
+        factor = linear_warmup(self.steps, self.settings.warmup)
         if self.settings.schedule == "cosine":
-            factor *= cosine(step, self.total)
+            factor *= cosine(self.steps, self.total)
         return factor
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
@@ -64,13 +71,17 @@ class Optimisation:
     def state(self) -> dict[str, Any]:
         """Host arrays by name."""
         arrays = {f"optimiser.{name}": x for name, x in self.optimiser.state().items()}
+        arrays["steps"] = numpy.array(self.steps, "int64")
         if self.average:
             arrays |= {f"average.{name}": x for name, x in self.average.state().items()}
         return arrays
 
     def load_state(self, arrays: Mapping[str, Any]) -> None:
         """Raises ValueError if they are not of the same model and settings."""
+        if "steps" not in arrays:
+            raise ValueError("load_state: 'steps' is missing")
         self.optimiser.load_state(under("optimiser.", arrays))
+        self.steps = int(arrays["steps"])
         if self.average:
             self.average.load_state(under("average.", arrays))
 

@@ -46,7 +46,8 @@ class Trainer:
     A model whose parts play against each other has ``players``, of each the module and how many
     turns it has in a step, and ``turns(batch, rng, step)``, which yields (player, loss, metrics):
     after each of them that player's parameters change. One with ``update(batch, rng)`` changes its
-    parameters itself.
+    parameters itself. One with ``begins_anew(step)`` says at which steps the optimisers are to
+    forget what they remember of gradients.
 
     After each epoch the validation part decides whether the weights are the best so far; these are
     written to the run folder at once. (Of players, who have no common aim, the latest are kept.) So
@@ -177,6 +178,9 @@ class Trainer:
     def _one_step(self, batch: Any) -> dict[str, Any]:
         """One update of the parameters; what is reported of it per unit, still on the device."""
         rng = self._rng(_STEP, self.step)
+        if hasattr(self.model, "begins_anew") and self.model.begins_anew(self.step):
+            for optimisation in self.optimisations.values():
+                optimisation.restart()
         if hasattr(self.model, "update"):  # by rules of its own, without a gradient
             metrics = self.model.update(batch, rng)
             self.optimisations[""].changed()

@@ -251,6 +251,11 @@ def test_stages_follow_each_other_and_alpha_rises_in_the_first_half_of_each_but_
     assert progressive(resolutions=1).config.growth(3) == (0, 1.0)
 
 
+def test_optimisers_begin_anew_with_each_stage_but_the_first():
+    model = progressive(resolutions=3, stage_steps=4)
+    assert [step for step in range(20) if model.begins_anew(step)] == [4, 8]
+
+
 @CLASSES
 @STAGES
 def test_at_alpha_0_the_generator_is_the_smaller_one_and_its_images_repeated(stage, classes):

@@ -478,3 +478,15 @@ def test_an_average_is_resumed_bit_for_bit(rng):
     )
     with pytest.raises(ValueError, match="Average: decay is 1"):
         ExponentialMovingAverage(optimiser.flat, 1.0)
+
+
+def test_an_optimiser_that_begins_anew_takes_the_steps_of_a_new_one(rng):
+    (x,), (y,) = tensors(rng, (5,)), tensors(rng, (5,))
+    used = Adam([x])
+    train(used, x, 3)
+    used.restart()
+    y[...] = x.data
+    new = Adam([y])
+    train(used, x, 3)
+    train(new, y, 3)
+    numpy.testing.assert_array_equal(backend.to_numpy(x.data), backend.to_numpy(y.data))

@@ -138,6 +138,19 @@ def test_an_epoch_can_be_a_number_of_steps(tmp_path):
     assert lines(whole)[-2]["validation_nats"] == lines(folder)[-2]["validation_nats"]
 
 
+def test_an_optimiser_begins_anew_where_the_model_says_so_and_its_schedule_goes_on(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(PixelCNN, "begins_anew", lambda self, step: step == 3, raising=False)
+    folder, _ = train(tmp_path / "a", "steps=5", "schedule=cosine")
+    arrays, _ = folder.load_state()
+    assert arrays["optimiser.steps"] == 2 and arrays["steps"] == 5
+    monkeypatch.delattr(PixelCNN, "begins_anew")
+    other, _ = train(tmp_path / "b", "steps=5", "schedule=cosine")
+    assert other.load_state()[0]["optimiser.steps"] == 5
+    assert other.checkpoint.read_bytes() != folder.checkpoint.read_bytes()
+
+
 def test_a_run_whose_metrics_were_lost_goes_on(tmp_path):
     folder, _ = train(tmp_path / "a", "epochs=1")
     (folder.path / "metrics.jsonl").unlink()

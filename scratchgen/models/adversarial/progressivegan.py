@@ -23,11 +23,11 @@ as they were: the game goes on where it stood. Only distances are others: repeat
 as far apart, so a critic of slope 1 has slope ½ now, and the same scores are half of the new
 Wasserstein distance. At α = 1 t_{k−1} and f_{k−1} are out of use, for good.
 
-Layers not yet in use have no gradient, which counts as 0: both means of Adam are 0 then, and it
-leaves them bit for bit as they are. It does count the steps, though. Adam divides by √(1 − β₂ᵗ) to
-make up for a mean square that began as 0 t steps ago; that of a layer in use for n steps began n
-steps ago, so that with β₁ = 0, as in the paper, its first steps are √((1 − β₂ᵗ) / (1 − β₂ⁿ)) times
-as long: with α still near 0.
+With each stage the optimisers begin anew, as in the authors' code. Layers not yet in use have no
+gradient, which counts as 0, and Adam leaves them bit for bit as they are; but it counts the steps.
+It divides by √(1 − β₂ᵗ) to make up for a mean square that began as 0 t steps ago, and that of a new
+layer began just now: its first steps would be longer, √((1 − β₂ᵗ) / (1 − β₂)) times, 32 times with
+β₂ = 0.999.
 """
 
 from __future__ import annotations
@@ -141,6 +141,11 @@ class ProgressiveGAN(GAN):
         """As of any GAN, of networks as large as they are at that step."""
         self.grow(step)
         yield from super().turns(batch, rng, step)
+
+    def begins_anew(self, step: int) -> bool:
+        """Whether a stage begins at that step, not the first."""
+        stage, late = divmod(step, self.config.stage_steps)
+        return late == 0 and 0 < stage < self.config.resolutions
 
     def grow(self, step: int) -> None:
         """Have the networks be as large as at that step."""
