@@ -81,3 +81,20 @@ def test_a_shared_product_is_the_product(shape, transposed, rng):
     numpy.testing.assert_allclose(products.product(x, y), x @ y, rtol=1e-10, atol=1e-10)
     mixed = products.product(x.astype("float32"), y)
     assert mixed.dtype == "float64"
+
+
+def test_blas_has_one_thread_within_a_block_and_within_it_all_again_where_that_is_asked_for():
+    get_threads, set_threads = threads._blas()
+    before = get_threads()
+    set_threads(3)
+    try:
+        with threads.AllBlasThreads():
+            assert get_threads() == 3
+        with threads.OneBlasThread(), threads.OneBlasThread():
+            assert get_threads() == 1
+            with threads.AllBlasThreads():
+                assert get_threads() == 3
+            assert get_threads() == 1
+        assert get_threads() == 3
+    finally:
+        set_threads(before)

@@ -182,3 +182,24 @@ class OneBlasThread:
             _single.depth -= 1
             if _single.depth == 0:
                 self.blas[1](_single.before)
+
+
+class AllBlasThreads:
+    """Matrix products within this block take as many cores as BLAS was told to, as by default.
+
+    Within :class:`OneBlasThread`, for what makes so many products in turn, each of the one before,
+    that there is nothing else to share between cores.
+    """
+
+    def __enter__(self) -> None:
+        self._tell(_single.before)
+
+    def __exit__(self, *_: object) -> None:
+        self._tell(1)
+
+    def _tell(self, count: int) -> None:
+        if backend.current() != "numpy" or _within.part:
+            return
+        with _single.lock:
+            if _single.depth and (blas := _blas()):
+                blas[1](count)

@@ -19,6 +19,7 @@ import numpy
 from autograd import backend
 from autograd import numpy as np
 from autograd.backend import xp
+from autograd.backend.threads import AllBlasThreads
 from autograd.core import Tensor, constant, defvjp_argnums, is_recording, primitive
 from autograd.functional import make_vjp
 from autograd.nn.activations import sigmoid
@@ -265,7 +266,8 @@ def _sequence(x, h0, c0, w_x, w_h, b, kept):
     """(hs, h, c); ``kept``, an empty list or None, receives what the rule reads."""
     dtype = numpy.result_type(*(a.dtype for a in (x, h0, c0, w_x, w_h, b)))
     w = _weights(w_x, w_h, b, dtype)
-    u, gates, cells = _forward(x, h0, c0, w, kept is not None)
+    with AllBlasThreads():
+        u, gates, cells = _forward(x, h0, c0, w, kept is not None)
     if kept is not None:
         kept += [gates, cells]
     hs = u[1:, x.shape[2] : -1]  # (T, H, N)
@@ -327,6 +329,11 @@ def _sequence_rule(argnums, outputs, args, kwargs):
     def vjp(gradients):
         if is_recording():
             return _by_definition(lstm_definition, argnums, args[:-1], gradients)
+        with AllBlasThreads():
+            found = through_time(gradients)
+        return [found[i] for i in argnums]
+
+    def through_time(gradients):
         x, h0, _, w_x, w_h, _ = map(constant, args[:-1])
         dz, dh0, dc0 = _backward(gradients, gates, cells, w_h)  # dz (4H, T, N)
         rows = dz.reshape(dz.shape[0], -1)  # (4H, T N)
@@ -338,7 +345,7 @@ def _sequence_rule(argnums, outputs, args, kwargs):
             dw = _read(x, h0, hs) @ rows.T  # (C + H + 1, 4H)
             channels = x.shape[-1]
             found |= {3: dw[:channels], 4: dw[channels:-1], 5: dw[-1]}
-        return [found[i] for i in argnums]
+        return found
 
     return vjp
 
