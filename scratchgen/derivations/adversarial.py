@@ -271,6 +271,9 @@ def least_squares_measure_pearson(proof: Proof, *, divergence=_pearson, half=0.5
     L* = ½ Σ p q² / (p + q)² + q p² / (p + q)² = ½ Σ p q / (p + q)
 
     and by 4 p q = (p + q)² − (p − q)² this is ½ (2 − χ²) / 4.
+
+    A generator wants its draws' scores to be 1, ½ (s − 1)², an encoder those of data to be 0, ½ s².
+    Their slopes are s − 1 and s.
     """
     real, fake = _batches(proof.rng)
     p, q = _frequencies(real), _frequencies(fake)
@@ -283,6 +286,10 @@ def least_squares_measure_pearson(proof: Proof, *, divergence=_pearson, half=0.5
     proof.step("χ²", divergence(p, q))
     right = half * (2 - divergence(p, q)) / 4
     proof.equal("L(s*)", loss(scores), right, rounding=rounding, scale=1.0)
+    # the mean over the values, divided and not
+    proof.equal("of the generator", _pull("lsgan", scores), scores - 1, rounding=6, scale=1.0)
+    own = CELLS * grad(LOSSES["lsgan"].encoder)(scores)
+    proof.equal("of an encoder", own, scores, rounding=6, scale=1.0)
 
 
 @claim(

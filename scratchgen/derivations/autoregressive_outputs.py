@@ -11,11 +11,11 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import backend
-from autograd.nn import sigmoid, softmax
+from autograd.nn import one_hot, sigmoid, softmax
 from scratchgen.derivations.claim import claim
 from scratchgen.derivations.proof import Proof
 from scratchgen.derivations.small_models import every_image, randomised, some_seed
-from scratchgen.distributions import categorical, mixture, normal
+from scratchgen.distributions import bernoulli, categorical, logistic, mixture, normal
 from scratchgen.distributions import discretised_logistic_mixture as logistics
 from scratchgen.distributions.temperature import tempered
 from scratchgen.models.autoregressive.characters import CharacterConfig, CharacterModel
@@ -301,6 +301,57 @@ def cached_sampling_draws_the_same(proof: Proof, *, shift=0) -> None:
         model = randomised(model, proof.rng)
         naive, cached = _drawn(model, "naive", seed), _drawn(model, "cached", seed + shift)
         proof.equal(f"drawn by {name}", cached, naive, rounding=0)
+
+
+DRAWS = 20_000
+
+
+@claim(
+    section="autoregressive",
+    statement=r"u \sim U(0, 1), \; X = F^{-1}(u): \quad P(X \leq x) = F(x)"
+    "\n" + r"X\ \mathrm{logistic}: \quad \mathbb{E}[-\ln p(X)] = \ln s + 2",
+    says="What is drawn is as frequent as its log-probability says, for each kind of value.",
+    source="L. Devroye (1986), Non-uniform random variate generation, ch. II",
+    method="Monte Carlo",
+    wrong={
+        "drawn at twice the temperature": {"temperature": 2.0},
+        "the entropy of a normal number": {"entropy": normal.entropy},
+    },
+)
+def draws_are_as_frequent_as_they_are_probable(
+    proof: Proof, *, temperature=1.0, entropy=logistic.entropy
+) -> None:
+    """Let F⁻¹(u) be the least x with F(x) ≥ u. It is at most x where u ≤ F(x), for which the
+    chances are F(x). Hence a bit is 1 where u < σ(l), and a class the first one up to which the
+    probabilities add up to u.
+
+    For F = σ((x − µ) / s) that is x = µ + s ln (u / (1 − u)), whose −ln p(x) = ln s − ln u −
+    ln (1 − u) has the mean ln s + 2, as E ln u = −1. A level is drawn as that number's nearest, and
+    a pixel as three of them, each of which moves the mean of the next.
+    """
+
+    def alike(values: Any) -> Any:
+        return np.broadcast_to(values, (DRAWS, *values.shape))
+
+    rng, bits, classes = proof.rng, np.array([-0.7, 1.2]), np.array([1.0, 0.0, -1.0])
+    drawn = bernoulli.sample(alike(bits), rng, temperature=temperature)
+    likely = np.exp(bernoulli.log_prob(bits, np.ones(2)))
+    proof.mean("bits", drawn.astype("float64"), likely)
+    drawn = categorical.sample(alike(classes), rng, temperature=temperature)
+    proof.mean("classes", one_hot(drawn, 3, "float64"), softmax(classes))
+    mean, log_scale, places = np.array(0.5), np.array(-1.2), np.array([0.0, 0.5, 1.2])
+    x = logistic.sample(alike(mean), log_scale, rng)
+    below = sigmoid((places - mean) * np.exp(-log_scale))
+    proof.mean("logistic numbers ≤ t", (x[:, None] <= places).astype("float64"), below)
+    surprise = -logistic.log_prob(mean, log_scale, x)
+    proof.mean("−ln p of logistic numbers", surprise, entropy(log_scale))
+    logits, mean = np.array([0.5, -0.5]), 0.4 * np.array([[1.0, -1.0, 0.5], [-1.0, 0.0, -0.5]])
+    scale, moved = 0 * mean - 0.3, np.array([[0.8, -0.6, 0.4], [-0.8, 0.6, 0.7]])
+    w, m, s, c = (alike(a) for a in (logits, mean, scale, moved))
+    drawn = logistics.sample_rgb(w, m, s, c, rng, 2, temperature=temperature)
+    number = np.sum(drawn * np.array([4, 2, 1]), axis=1)
+    likely = np.exp(logistics.log_prob_rgb(w[:8], m[:8], s[:8], c[:8], every_image(3), 2))
+    proof.mean("pixels", one_hot(number, 8, "float64"), likely)
 
 
 def _each(x_1: Any, x_2: Any, power: float) -> Any:

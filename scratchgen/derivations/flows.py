@@ -28,6 +28,7 @@ from scratchgen.transforms.autoregressive import MaskedAutoregressive
 from scratchgen.transforms.coupling import AffineCoupling, half
 from scratchgen.transforms.invertible1x1 import Invertible1x1
 from scratchgen.transforms.radial import Radial
+from scratchgen.transforms.spline import RationalQuadraticSpline, SplineCoupling
 from scratchgen.transforms.transform import Compose, Transform
 
 D = 4
@@ -129,7 +130,7 @@ def _flow(rng: Any) -> RealNVPPoints:
     section="flows",
     statement=r"p(x) = p_Z(f(x)) \left| \det \frac{\partial f}{\partial x} \right|",
     says="A density is that of the noise, times how much volumes grow on the way to it.",
-    source="Papamakarios et al., §2.1; L. Dinh, D. Krueger and Y. Bengio (2014), eq. 2",
+    source="Papamakarios et al., §2.1; L. Dinh, D. Krueger and Y. Bengio (2014), NICE",
     method="Jacobian",
     wrong={
         "divided by the determinant": {"change": lambda log_det: -log_det},
@@ -187,10 +188,13 @@ def _chain(rng: Any) -> Compose:
 def log_determinants_add_up(proof: Proof, *, at=lambda x, y: y) -> None:
     """The chain rule says J_{g∘f}(x) = J_g(f(x)) J_f(x), and det (A B) = det A det B.
 
-    So the chain of three transforms has as its log-determinant the sum of theirs; the second one's
+    So the chain of four transforms has as its log-determinant the sum of theirs; the second one's
     belongs to the output of the first, and not to x.
     """
-    chain = _chain(proof.rng)
+    spline = RationalQuadraticSpline(bins=4)
+    network = MLP(D, D * spline.numbers, proof.rng, hidden=6, layers=1)
+    last = randomised(SplineCoupling(half(D, True), network, spline), proof.rng)
+    chain = Compose([*_chain(proof.rng).transforms, last])
     x = proof.rng.standard_normal((3, D))
     whole, condition = log_det_jacobian(lambda v: chain.forward(v)[0], x)
     total, place, most = np.zeros(3), x, condition
@@ -199,7 +203,7 @@ def log_determinants_add_up(proof: Proof, *, at=lambda x, y: y) -> None:
         proof.step(f"ln |det|, {type(transform).__name__}", part)
         total, most = total + part, most + own
         place = at(x, transform.forward(place)[0])
-    # four factorisations
+    # five factorisations
     rounding = D * D * most
     proof.equal("Σ ln |det|", total, whole, rounding=rounding, scale=1.0)
     log_det = chain.forward(x)[1]

@@ -7,16 +7,18 @@ J. Ho et al. (2019), "Flow++".
 from __future__ import annotations
 
 import math
+import types
 from typing import Any
 
 import autograd.numpy as np
+from autograd import constant
 from autograd.nn import sigmoid
 from scratchgen.derivations.claim import claim
 from scratchgen.derivations.differences import EPSILON
 from scratchgen.derivations.proof import Proof
-from scratchgen.derivations.small_models import log_det_jacobian
+from scratchgen.derivations.small_models import log_det_jacobian, randomised
 from scratchgen.distributions import logistic
-from scratchgen.transforms.dequantize import Dequantize
+from scratchgen.transforms.dequantize import Dequantize, VariationalDequantize
 from scratchgen.transforms.logit import Logit
 
 LEVELS = 8
@@ -117,12 +119,57 @@ def the_gap_of_dequantisation_is_a_divergence(proof: Proof, *, divergence=_from_
     proof.within("ln P(x) − E ln p(x + u)", gap, found, tolerance, because)
 
 
+class _Given:
+    """In place of a generator: the uniform numbers that it is to draw."""
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers = numbers
+
+    def random(self, shape: tuple[int, ...]) -> Any:
+        return self.numbers.reshape(shape)
+
+
+@claim(
+    section="flows",
+    statement=r"u = \sigma(v),\; v = f(e; x)"
+    "\n" + r"\ln q(u \mid x) = \ln p(e) - \ln \left| \det \frac{\partial v}{\partial e} \right|"
+    r" - \sum_i \ln u_i (1 - u_i)",
+    says="Learnt noise is a flow's, and its density has the determinants of all that made it.",
+    source="Ho et al., §3.1",
+    method="Jacobian",
+    wrong={
+        "the slope of the sigmoid forgotten": {"slopes": 0.0},
+        "the determinants of the wrong sign": {"sign": 1.0},
+    },
+)
+def learnt_noise_has_the_density_of_a_flow(proof: Proof, *, slopes=1.0, sign=-1.0) -> None:
+    """u is made of e, e of uniform numbers w, e = ln (w / (1 − w)), whose density is 1. So
+
+    ln q(u | x) = −ln |det ∂u/∂w|
+
+    and by the chain rule the three determinants are those of e, of v and of σ, σ′ = u (1 − u). With
+    f the identity, σ undoes what e is made by: u = w, which is uniform noise.
+    """
+    size = types.SimpleNamespace(height=2, width=2, colours=1, levels=LEVELS)
+    transform = randomised(VariationalDequantize(size, proof.rng), proof.rng, spread=0.1)
+    x = proof.rng.integers(0, LEVELS, (1, 2, 2, 1))
+    w = 0.2 + 0.6 * proof.rng.random((1, 2, 2, 1))
+    u, log_q = transform.noise(x, _Given(w))
+    found, condition = log_det_jacobian(lambda w: transform.noise(x, _Given(w))[0], w)
+    of_sigmoid = np.sum(np.log(constant(u) * (1 - constant(u))))
+    proof.step("u", constant(u))
+    right = sign * (found - (1 - slopes) * of_sigmoid)
+    # e is float32: a factorisation of 4 × 4 numbers of that precision, and sums of 4
+    rounding = 16 * condition + 3 * 4 + 8
+    proof.equal("ln q(u | x)", log_q.astype("float32"), right, rounding=rounding, scale=4.0)
+
+
 @claim(
     section="flows",
     statement=r"z = \ln \frac{p}{1 - p},\; p = \alpha + (1 - 2 \alpha) x"
     "\n" + r"\ln \frac{dz}{dx} = \ln (1 - 2 \alpha) - \ln p - \ln (1 - p)",
     says="The logit spreads the ends of an interval out, and most where they are nearest.",
-    source="L. Dinh, J. Sohl-Dickstein and S. Bengio (2017), Real NVP, §4.1",
+    source="G. Papamakarios et al. (2017), MAF; L. Dinh et al. (2017), Real NVP, §4.1, with 1 − α",
     method="Jacobian",
     wrong={
         "the scaling of x forgotten": {"scaling": lambda alpha: 1.0},
@@ -147,3 +194,7 @@ def the_logit_has_a_slope_of_its_own(proof: Proof, *, scaling=lambda alpha: 1 - 
     proof.equal("ln |det J|", found, right, rounding=rounding + condition)
     proof.equal("log_det", log_det, right, rounding=rounding)
     proof.equal("p = σ(z)", sigmoid(z), p, rounding=8)
+    again, back = transform.inverse(z)
+    # σ has the slope p (1 − p), so that a rounding of z is no more than one of ln p in p
+    proof.equal("x from z", again, x, rounding=12, scale=1.0)
+    proof.equal("log_det of the inverse", back, -right, rounding=rounding)

@@ -23,7 +23,12 @@ from scratchgen.derivations.small_models import (
 from scratchgen.nn import MLP
 from scratchgen.transforms.actnorm import ActNorm
 from scratchgen.transforms.autoregressive import MaskedAutoregressive
-from scratchgen.transforms.coupling import AdditiveCoupling, AffineCoupling, half
+from scratchgen.transforms.coupling import (
+    AdditiveCoupling,
+    AffineCoupling,
+    checkerboard,
+    half,
+)
 from scratchgen.transforms.invertible1x1 import Invertible1x1
 from scratchgen.transforms.shapes import Permutation, Squeeze
 from scratchgen.transforms.transform import Compose, Inverse, Transform
@@ -95,7 +100,7 @@ def _given_data(transform: MaskedAutoregressive, z: Any) -> Any:
         "one pass for all numbers": {"passes": 1},
     },
 )
-def iaf_is_the_inverse_of_maf(proof: Proof, *, iaf=lambda f, z: f.forward(z)[0], passes=D) -> None:
+def iaf_is_the_inverse_of_maf(proof: Proof, *, iaf=_given_noise, passes=D) -> None:
     """The map f: z_i = (x_i − µ_i(x_<i)) exp(−α_i(x_<i)) needs no z, and so takes one pass. MAF has
     it from data to noise; IAF takes the same map from noise to data.
 
@@ -186,7 +191,7 @@ def _all_changed(coupling: AdditiveCoupling, x: Any) -> Any:
     section="flows",
     statement=r"z_1 = x_1,\quad z_2 = x_2 + m(x_1): \quad \det \frac{\partial z}{\partial x} = 1",
     says="An additive coupling moves points and keeps every volume.",
-    source="L. Dinh, D. Krueger and Y. Bengio (2014), NICE, eqs. 9 and 10 and §3.2",
+    source="L. Dinh, D. Krueger and Y. Bengio (2014), NICE, §3.2",
     method="Jacobian",
     wrong={
         "the network sees what it shifts": {"function": _all_seen},
@@ -238,6 +243,8 @@ def couplings_by_turns_cover_all_dimensions(
     Row by row, the second half then knows itself and x_1: z_2,i = g(x_2,i; x_1), not the x_2,j
     beside it. The first half knows all of z_2, hence all of x. In the third coupling the second
     half learns of the first half all that this knows.
+
+    The halves of an image may be those of a checkerboard: of two neighbours one sees the other.
     """
     x = proof.rng.random((1, D)) + 0.5
     layers = []
@@ -253,6 +260,12 @@ def couplings_by_turns_cover_all_dimensions(
         proof.equal(f"unchanged after {count}", left, unchanged, rounding=0)
         if count == mixed_after:
             proof.equal(f"dependences after {count}", np.sum(matrix != 0), D * D, rounding=0)
+    board = checkerboard(3, 4)[..., 0]
+    for what, pairs in (
+        ("below", board[1:] + board[:-1]),
+        ("beside", board[:, 1:] + board[:, :-1]),
+    ):
+        proof.equal(f"of a pixel and that {what} it one is seen", pairs, 1.0, rounding=0)
 
 
 # --------------------------------------------------------------------------- channels and pixels
@@ -282,6 +295,7 @@ def a_one_by_one_convolution_counts_each_pixel(
     h, w, c = 2, 3, 3
     layer = randomised(Invertible1x1(c, proof.rng), proof.rng)
     layer.log_scale[...] = 0.2 + proof.rng.random((c,))  # their sum is not 0
+    layer.permutation = np.roll(np.eye(c), 1, axis=0)  # a cycle: P is not its own inverse
     x = proof.rng.standard_normal((1, h, w, c))
     lower, upper = layer._triangles()
     weight = constant(layer.permutation @ lower @ upper)
@@ -292,7 +306,10 @@ def a_one_by_one_convolution_counts_each_pixel(
     right = times(h, w, c) * per_pixel
     proof.equal("ln |det J|", found[0], right, rounding=rounding)
     proof.equal("Σ ln |s|", np.sum(layer.log_scale), per_pixel, rounding=c * c * condition)
-    proof.equal("log_det", layer.forward(x)[1][0], right, rounding=h * w * c * c * condition)
+    z, log_det = layer.forward(x)
+    proof.equal("log_det", log_det[0], right, rounding=h * w * c * c * condition)
+    back = layer.inverse(z)[0]
+    proof.equal("x from z", back, x, rounding=4 * c * c * condition)
 
 
 @claim(

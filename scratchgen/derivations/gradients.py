@@ -78,7 +78,7 @@ def _error_against_step() -> Any:
     r" \frac{h^2}{6} \max |\varphi'''| + \frac{\delta}{h}"
     "\n" + r"\mathrm{least\ at}\ h^3 = 3 \delta / \max |\varphi'''|",
     says="A quotient of differences has a best step: longer ones cut off, shorter ones round off.",
-    source="Fornberg, §1",
+    source="Fornberg (1981)",
     method="finite differences",
     wrong={"one-sided differences": {"quotient": _forward}},
     figure=_error_against_step,
@@ -110,7 +110,7 @@ def differences_have_a_best_step(proof: Proof, *, quotient=central) -> None:
     section="gradients",
     statement=r"\varphi'(0) = \frac{\mathrm{Im}\, \varphi(i h)}{h} + O(h^2)",
     says="A step into the complex plane subtracts nothing, so it can be as short as one likes.",
-    source="Squire & Trapp, eq. 2",
+    source="Squire & Trapp (1998)",
     method="complex step",
     wrong={"the same step along the real axis": {"quotient": central}},
 )

@@ -230,3 +230,5 @@ def a_grus_memory_is_a_product_of_jacobians(proof: Proof, *, product=_product) -
     proof.within("J v", v @ chain.T, steep, bound, RICHARDSON)
     norms = np.prod(np.stack([np.linalg.norm(j) for j in jacobians]))
     proof.at_most("‖J‖", np.linalg.norm(chain), norms, rounding=rounding)
+    layer.bias[...] = 100.0 * (np.arange(9) // 3 == 1)  # of the update gate: z is 1 but for e⁻⁸⁰
+    proof.equal("h_T where z = 1", last(h), h, rounding=2 * STEPS)

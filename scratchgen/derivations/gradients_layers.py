@@ -194,7 +194,11 @@ def cross_entropy_is_convex_and_bent_by_half(proof: Proof, *, belief=lambda p: p
     rounding = 4 * (4 + 4)
     expected = np.diag(p) - np.outer(belief(p), p)
     proof.equal("∇²L", found, expected, rounding=rounding, scale=1.0)
-    proof.equal("∇²L 1", np.sum(expected, axis=1), 0.0, rounding=rounding, scale=1.0)
+    proof.equal("∇²L 1", np.sum(found, axis=1), 0.0, rounding=rounding, scale=1.0)
+    slope = grad(lambda x: softmax_cross_entropy(x, labels))
+    squared = grad(lambda x: np.sum(slope(x) ** 2))(x)
+    twice = 2 * expected @ (p - one_hot(labels, 4, "float64"))
+    proof.equal("∇ ‖∇L‖² = 2 ∇²L ∇L", squared, twice, rounding=2 * rounding, scale=4.0)
     between = np.array([0.0, 0.0, 40.0, 40.0])  # a coin of the last two
     sharp = hessian(lambda x: softmax_cross_entropy(x, labels))(between)
     v = np.concatenate([np.array([[0.0, 0.0, 1.0, -1.0]]), proof.rng.standard_normal((9, 4))])

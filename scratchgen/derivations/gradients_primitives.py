@@ -11,7 +11,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import grad, hessian, jacobian, make_vjp
-from autograd.nn import relu, sigmoid, softplus
+from autograd.nn import gated, leaky_relu, relu, sigmoid, softplus
 from scratchgen.derivations.claim import claim
 from scratchgen.derivations.differences import along, slope
 from scratchgen.derivations.proof import Proof
@@ -53,6 +53,7 @@ def elementwise_functions_have_diagonal_jacobians(
         "sigmoid": (sigmoid, sigmoid_slope),
         "softplus": (softplus, lambda x, y: sigmoid(x)),
         "relu": (relu, lambda x, y: x / x),
+        "leak": (lambda x: leaky_relu(-x, 0.2), lambda x, y: -0.2 + 0 * x),  # below 0
     }
     for name, (f, derivative) in functions.items():
         found = jacobian(f)(x)
@@ -62,6 +63,11 @@ def elementwise_functions_have_diagonal_jacobians(
         proof.within(
             f"{name}′ against differences", np.sum(found, axis=1), steep, bound, RICHARDSON
         )
+    t, s = np.tanh(x), sigmoid(x)
+    halves = np.diag(tanh_slope(x, t) * s), np.diag(t * sigmoid_slope(x, s))
+    found = jacobian(gated)(np.concatenate([x, x]))
+    expected = np.concatenate(halves, axis=1)
+    proof.equal("∂ tanh(a) σ(b) / ∂(a, b)", found, expected, rounding=12, scale=1.0)
 
 
 def _summed(u: Any, shape: tuple[int, ...]) -> Any:

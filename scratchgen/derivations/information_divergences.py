@@ -82,7 +82,7 @@ def _smoothed(p: Any, q: Any) -> Any:
 @claim(
     section="information",
     statement=r"q(x) = 0 < p(x) \;\Rightarrow\; \mathrm{KL}(p \,\|\, q) = \infty",
-    says="Where q excludes what p allows, KL is infinite, and the other way round it is not.",
+    says="Where q excludes what p allows, KL is infinite, and the other way round it need not be.",
     source="Cover & Thomas, eq. 2.26",
     method="closed form",
     wrong={"zeros made small numbers": {"divergence": _smoothed}},
@@ -226,7 +226,7 @@ def divergence_bounds_total_variation(proof: Proof, *, half=0.5) -> None:
     section="information",
     statement=r"\mathrm{JS}(p, q) = H\left(\frac{p + q}{2}\right) - \frac{H(p) + H(q)}{2}",
     says="JS is what a draw of the mixture tells about which of the two it is from.",
-    source="Lin, eq. 4.1",
+    source="Lin (1991)",
     method="enumeration",
     wrong={"the halves of the entropies forgotten": {"half": 1.0}},
 )
@@ -254,7 +254,7 @@ def _without_halves(p: Any, q: Any) -> Any:
     section="information",
     statement=r"0 \leq \mathrm{JS}(p, q) = \mathrm{JS}(q, p) \leq \ln 2",
     says="JS is symmetric, and ln 2 at most, which it is where p and q share nothing.",
-    source="Lin, theorem 3 and eq. 4.3",
+    source="Lin (1991)",
     method="enumeration",
     wrong={
         "without the halves": {"divergence": _without_halves},

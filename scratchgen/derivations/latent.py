@@ -290,8 +290,11 @@ def beta_tempers_the_likelihood(proof: Proof, *, power=lambda beta: 1 / beta) ->
         tempered = prior * likelihood ** power(beta)
         total = np.sum(tempered)
         best, most = tempered / total, beta * np.log(total)
+        model = LatentModel(LatentConfig(1, 1, levels=2, beta=beta))
         for what, q in (("q*", best), ("a random q", start)):
-            value = np.sum(q * np.log(likelihood)) - beta * kl(q, prior)
+            reconstruction = np.sum(q * np.log(likelihood)).reshape(1)
+            parts = kl(q, prior).reshape(1, 1)
+            value = -model.weighed(Elbo(reconstruction, parts[:, 0], parts), None)
             right = most - beta * kl(q, best)
             # powers 2 and another sum; the logarithms that β multiplies, and ln p(x | z)
             size = 3 * beta * np.max(np.abs(np.log(q * prior))) + np.max(np.abs(np.log(likelihood)))

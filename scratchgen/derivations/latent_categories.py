@@ -13,7 +13,7 @@ from autograd.nn import one_hot, softmax
 from autograd.scipy.special import logsumexp
 from scratchgen.derivations.claim import claim
 from scratchgen.derivations.proof import Proof
-from scratchgen.estimators import gumbel, gumbel_max, gumbel_softmax
+from scratchgen.estimators import gumbel, gumbel_max, gumbel_softmax, straight_through
 
 DRAWS = 20_000
 
@@ -31,7 +31,7 @@ def _exponential_noise(logits: Any, rng: Any) -> Any:
     statement=r"P(\mathrm{argmax}_k (l_k + G_k) = j) = \dfrac{e^{l_j}}{\sum_k e^{l_k}}"
     "\n" + r"\mathbb{E} \max_k (l_k + G_k) = \ln \sum_k e^{l_k} + \gamma",
     says="Noise of Gumbel's distribution and a maximum draw a category.",
-    source="C. J. Maddison, D. Tarlow and T. Minka (2014), A* sampling, §2",
+    source="C. J. Maddison, D. Tarlow and T. Minka (2014), A* sampling",
     method="Monte Carlo",
     wrong={
         "noise of the wrong sign": {"draw": _reversed_noise},
@@ -80,7 +80,7 @@ def relaxed_categories_tend_to_corners(proof: Proof, *, relaxed=gumbel_softmax) 
 
     Each of the K − 1 others is at most exp(−Δ / τ), and 1 − y_m ≤ 1 / y_m − 1. So y is within that
     of the corner of m, which :func:`gumbel_max` draws with the same noise. Its mean is then
-    softmax(l).
+    softmax(l). *Straight-through*, the corner itself is passed on.
     """
 
     class Noise:
@@ -101,4 +101,6 @@ def relaxed_categories_tend_to_corners(proof: Proof, *, relaxed=gumbel_softmax) 
         bound = 3 * np.exp(-gap / tau)
         proof.at_most(f"1 − y_m, τ = {tau:g}", missing, bound, rounding=12, scale=1.0)
         proof.equal(f"Σ y, τ = {tau:g}", np.sum(y, axis=-1), 1.0, rounding=8)
+        straight = straight_through(logits, Noise(), tau)
+        proof.equal(f"straight through, τ = {tau:g}", straight, corner, rounding=0)
         proof.step(f"mean of y, τ = {tau:g}", np.mean(y, axis=0))

@@ -21,6 +21,7 @@ from scratchgen.derivations.proof import Proof
 from scratchgen.distributions import bernoulli, categorical, normal
 from scratchgen.models.latent.gmm import GaussianMixture, GaussianMixtureConfig
 from scratchgen.models.latent.gumbelvae import GumbelVAE, GumbelVAEConfig
+from scratchgen.models.latent.ladder import Layer, Normal
 
 
 def _normals(rng: Any, count: int) -> list[Any]:
@@ -104,6 +105,10 @@ def the_divergence_of_two_normals(proof: Proof, *, closed=normal.kl) -> None:
     means = at_two_nodes(mean, log_std, ratio)
     divergence = closed(mean, log_std, other, other_std)
     proof.equal("KL(q ‖ p)", divergence, means, rounding=16, scale=size)
+    q, p = Normal(mean, log_std), Normal(other, other_std)
+    draws = at_two_nodes(mean, log_std, lambda z: -Layer(p, q, z).log_ratio)
+    total, rounding = np.sum(divergence), 16 + 6  # a layer adds up its numbers
+    proof.equal("E −ln (p / q) of a layer", draws, total, rounding=rounding, scale=np.sum(size))
 
 
 def condition(matrices: Any) -> float:
@@ -214,7 +219,7 @@ def _bregman(logits: Any, other: Any) -> Any:
     statement=r"\mathrm{KL}(l \,\|\, m) = A(m) - A(l) - (m - l)\, A'(l)"
     "\n" + r"A(l) = \ln (1 + e^l), \quad A'(l) = \dfrac{1}{1 + e^{-l}}",
     says="For a coin given by its logit, KL is what a tangent of softplus misses.",
-    source="M. J. Wainwright and M. I. Jordan (2008), Graphical models, §5.2.2",
+    source="M. J. Wainwright and M. I. Jordan (2008), Graphical models, §5.2",
     method="enumeration",
     wrong={
         "the tangent at the other logit": {"closed": lambda p, q: _bregman(q, p)},
@@ -227,6 +232,8 @@ def the_divergence_of_coins_is_a_tangents_error(proof: Proof, *, closed=_bregman
     The mean of x under p is σ(l) = A′(l):
 
     KL = (l − m) A′(l) + A(m) − A(l)
+
+    and that of −ln p(x) = A(l) − l x, the entropy, is A(l) − l A′(l).
 
     A is convex, and lies above its tangent at l: KL ≥ 0. On the other sides stand the sum over both
     values, and the function that is used in models.
@@ -242,6 +249,8 @@ def the_divergence_of_coins_is_a_tangents_error(proof: Proof, *, closed=_bregman
     proof.equal("A(m) − A(l) − (m − l) A′(l)", found, total, rounding=12, scale=size)
     divergence = bernoulli.kl(first, second)
     proof.equal("bernoulli.kl", divergence, total, rounding=12, scale=size)
+    own = softplus(first) - first * sigmoid(first)
+    proof.equal("H = A(l) − l A′(l)", bernoulli.entropy(first), own, rounding=12, scale=size)
     slopes = grad(lambda logits: np.sum(softplus(logits)))(first)
     proof.equal("A′(l) = σ(l)", slopes, sigmoid(first), rounding=4)
 

@@ -90,7 +90,7 @@ def _tolerance(model: Linear, scale: Any) -> Any:
     "\n" + r"p(z \mid x) = \mathcal{N}(M^{-1} W^\top (x - b) / s^2,\, M^{-1})"
     "\n" + r"M = 1 + W^\top W / s^2",
     says="In a linear-Gaussian model evidence and posterior are normal, and known.",
-    source="Tipping & Bishop, eq. 4 and 6",
+    source="Tipping & Bishop, §3.1",
     method="closed form",
     wrong={
         "the prior's 1 left out of M": {"prior": 0.0},
@@ -153,7 +153,7 @@ def _gap_against_width() -> Any:
     "\n" + r"\min_\sigma: \; \sigma_j^2 = \dfrac{1}{M_{jj}}, \quad"
     r" \mathrm{gap} = \frac{1}{2} \left(\sum_j \ln M_{jj} - \ln |M|\right)",
     says="Codes that q takes for independent cost a gap, even with the best mean and width.",
-    source="Kingma & Welling, eq. 1; Tipping & Bishop, eq. 6",
+    source="Kingma & Welling, eq. 1; Tipping & Bishop, §3.1",
     method="closed form",
     wrong={
         "the divergence the wrong way round": {
@@ -334,7 +334,7 @@ def a_linear_autoencoder_is_pca(
     statement=r"s^2 = \dfrac{1}{D - k} \sum_{j > k} \lambda_j, \quad"
     r" W = V (\Lambda - s^2)^{1/2}: \quad \nabla \ln p = 0",
     says="At its maximum, probabilistic PCA calls the mean of the discarded variances noise.",
-    source="Tipping & Bishop, eq. 7 and 8",
+    source="Tipping & Bishop, §3.2",
     method="closed form",
     wrong={
         "their sum": {"noise": lambda discarded: np.sum(discarded)},

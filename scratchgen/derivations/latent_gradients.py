@@ -317,6 +317,9 @@ def a_baseline_leaves_its_own_draw_out(proof: Proof, *, baseline=leave_one_out) 
     )
     np.sum(np.mean(values, axis=0)).backward()
     exact = grad(lambda logits: np.sum(softmax(logits) * worth))(logits.data[0, 0])
+    few = 1 + proof.rng.random((3, 4))  # of three draws, four times
+    others = np.stack([few[1] + few[2], few[0] + few[2], few[0] + few[1]]) / 2
+    proof.equal("b_i", leave_one_out(few), others, rounding=6)
     proof.step("∇ E f by the logits", exact)
     proof.mean("(f − b) ∇ ln q", np.sum(logits.grad, axis=0), exact)
 

@@ -14,8 +14,10 @@ from autograd.scipy.special import logsumexp
 from scratchgen.derivations.claim import claim
 from scratchgen.derivations.discrete import distribution
 from scratchgen.derivations.proof import Proof
+from scratchgen.derivations.small_models import randomised
 from scratchgen.models.bounds import BoundedModel
 from scratchgen.models.latent.latent import LatentConfig
+from scratchgen.models.latent.m2 import M2, M2Config
 from scratchgen.models.latent.vae import VAE, VAEConfig
 
 CODES = 4
@@ -151,26 +153,27 @@ def both_estimates_of_a_vaes_bound_agree(proof: Proof, *, share=1.0) -> None:
 
     With z = µ + σ ε, ln p(z) − ln q(z) is quadratic in each ε_j, and the corners ε_j = ±1 have the
     mean 0 and the mean square 1 of the noise: over them its mean is −KL exactly. Each corner's
-    ln p(x | z), whatever network it is from, is in both estimates.
+    ln p(x | z), whatever network it is from, is in both estimates. With a class y that is known,
+    ln p(y) is in both as well, among the divergences.
     """
-    model = VAE(VAEConfig(1, 3, levels=2, latents=2, hidden=5), proof.rng)
-    model.astype("float64")
-    for parameter in model.parameters().values():
-        parameter[...] = 0.8 * proof.rng.standard_normal(parameter.shape)
+    sizes: dict[str, Any] = {"height": 1, "width": 3, "levels": 2, "latents": 2, "hidden": 5}
+    vae, m2 = VAE(VAEConfig(**sizes), proof.rng), M2(M2Config(**sizes, classes=3), proof.rng)
     x = proof.rng.integers(0, 2, (4, 1, 3, 1))
     corners = [_Signs(signs) for signs in itertools.product((-1.0, 1.0), repeat=2)]
-    weights = [model.log_weights(x, 1, corner)[0].data for corner in corners]
-    bounds = [model.elbo(x, corner) for corner in corners]
-    divergence = bounds[0].kl.data
-    proof.step("KL(q ‖ p(z)) of four images", divergence)
-    mean = np.mean(np.stack([b.reconstruction.data for b in bounds]), axis=0)
-    by_draws, bound = np.mean(np.stack(weights), axis=0), mean - share * divergence
-    # both are sums of the same networks' outputs; two densities of 8 roundings in each code, where
-    # that of z = µ + σ ε is |µ| / σ times as large in ε = (z − µ) / σ
-    centre, log_std, _ = model.posterior(x)
-    lost = np.sum((1 + np.abs(centre.data)) * np.exp(-log_std.data), axis=-1)
-    size = lost + np.abs(mean) + np.abs(divergence)
-    proof.equal("the mean of ln w", by_draws, bound, rounding=2 * 2 * 8 + 8, scale=size)
+    for name, model, y in (("VAE", vae, None), ("M2, y known", m2, np.array([0, 1, 2, 0]))):
+        model = randomised(model, proof.rng, spread=0.8)
+        weights = [model.log_weights(x, 1, corner, y)[0].data for corner in corners]
+        bounds = [model.elbo(x, corner, y) for corner in corners]
+        divergence = bounds[0].kl.data
+        proof.step(f"KL(q ‖ p(z)) of four images, {name}", divergence)
+        mean = np.mean(np.stack([b.reconstruction.data for b in bounds]), axis=0)
+        by_draws, bound = np.mean(np.stack(weights), axis=0), mean - share * divergence
+        # both are sums of the same networks' outputs; two densities of 8 roundings in each code,
+        # where that of z = µ + σ ε is |µ| / σ times as large in ε = (z − µ) / σ
+        centre, log_std, _ = model.posterior(x, model.vectors(y, 4))
+        lost = np.sum((1 + np.abs(centre.data)) * np.exp(-log_std.data), axis=-1)
+        size, rounding = lost + np.abs(mean) + np.abs(divergence), 2 * 2 * 8 + 8
+        proof.equal(f"the mean of ln w, {name}", by_draws, bound, rounding=rounding, scale=size)
 
 
 @claim(

@@ -93,7 +93,7 @@ def _rise_of_em() -> Any:
     statement=r"F(q, \theta) \leq F(r, \theta) = \ln p(x; \theta)"
     "\n" + r"\quad \leq F(r, \theta') \leq \ln p(x; \theta')",
     says="EM lifts a bound that touches the likelihood, and so the likelihood never falls.",
-    source="R. M. Neal and G. E. Hinton (1998), theorems 1 and 2",
+    source="Dempster, Laird & Rubin; R. M. Neal and G. E. Hinton (1998), lemmas 1 and 2",
     method="step by step",
     wrong={
         "responsibilities without the components' weights": {"e_step": _without_weights},
@@ -336,6 +336,8 @@ def the_variance_of_a_mixture(proof: Proof, *, between=1.0, power=1.0) -> None:
     E (x − µ)(x − µ)ᵀ = E Cov[x | k] + E (µ_k − µ)(µ_k − µ)ᵀ
     """
     model, _ = _mixture(proof.rng)
+    # narrow and slanting, so that it counts which way round a root of them is taken
+    model.covariances[...] = model.covariances.data + np.array([[2.0, 1.2], [1.2, 1.0]])
     pi, means = softmax(model.logits.data), model.means.data
     mean = pi @ means
     apart = means - mean

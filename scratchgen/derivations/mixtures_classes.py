@@ -100,6 +100,9 @@ def equal_covariances_make_a_plane(
     joint = model.log_joint(x).data
     scale = np.max(np.abs(joint)) + np.max(np.abs(x @ w)) + np.max(np.abs(heights))
     rounding = 8 * condition(covariance) + 16
+    ones = np.ones(len(x), int)
+    bayes = model.log_prob(x, ones).data + log_prior[1] - model.log_prob(x).data
+    proof.equal("ln p(1 | x) by Bayes", log_p[:, 1], bayes, rounding=rounding, scale=scale)
     found = log_p[:, 1] - log_p[:, 0]
     proof.equal("ln p(1 | x) − ln p(0 | x)", found, x @ w + c, rounding=rounding, scale=scale)
 

@@ -94,7 +94,7 @@ def mean_field_keeps_two_numbers_a_variable(proof: Proof, *, kept=lambda m: 2 * 
     section="mixtures",
     statement=r"q_i^*(z_i) \propto \exp \mathbb{E}_{j \neq i} \ln \tilde p(z)"
     "\n" + r"\mathcal{L}(q_i) = \mathcal{L}(q_i^*) - \mathrm{KL}(q_i \,\|\, q_i^*)",
-    says="Given all other factors, the best one is the exponential of their mean of ln p.",
+    says="The best factor is, given all others, the exponential of their mean of ln p, normalised.",
     source="Bishop, eq. 10.9; Wainwright & Jordan, §5.3",
     method="enumeration",
     wrong={
@@ -186,7 +186,7 @@ def coordinate_updates_never_lower_the_bound(proof: Proof, *, sweep=_one_by_one)
     section="mixtures",
     statement=r"p(z) = \prod_i p_i(z_i): \quad q = p \;\mathrm{after\ one\ sweep}"
     "\n" + r"\min_{q = \prod q_i} \mathrm{KL}(p \,\|\, q) = I_p(z_1; z_2)",
-    says="Mean field is exact where variables are independent, and misses only their dependence.",
+    says="Mean field finds independent variables; else a product is I(z₁; z₂) away by KL(p ‖ q).",
     source="Wainwright & Jordan, §5.3; Cover & Thomas, eq. 2.28",
     method="enumeration",
     wrong={
@@ -229,7 +229,7 @@ def _exclusive(precision: Any) -> Any:
     statement=r"\mathrm{argmin}\, \mathrm{KL}(q \,\|\, p): \sigma_j^2 = \dfrac{1}{\Lambda_{jj}}"
     r" \;\leq\; \mathrm{argmin}\, \mathrm{KL}(p \,\|\, q): \sigma_j^2 = (\Lambda^{-1})_{jj}",
     says="Mean field is too narrow: its variances are those given all other variables.",
-    source="Bishop, §10.1.2, eq. 10.14 to 10.17",
+    source="Bishop, §10.1.2",
     method="closed form",
     wrong={
         "the marginals' variances": {

@@ -194,7 +194,7 @@ def _adam(gradients: Any, scale: float = 1.0) -> Any:
 def adams_first_step_has_length_alpha(proof: Proof, *, first=1.0) -> None:
     """m̂_1 = g_1 and v̂_1 = g_1², so m̂_1 / √v̂_1 = g_1 / |g_1|. For c g all m̂ are c times as
     large, and so are all √v̂: the quotients stay. (ε is 10⁻¹⁵⁰ here; the usual 10⁻⁸ matters to
-    gradients of about that size.)
+    gradients of about that size. Where all g are the same, steps are α g / (|g| + ε).)
 
     Without the correction it would be (1 − β₁) / √(1 − β₂) = 3.2 times as long. That is the length
     of a late step by a gradient that comes after zeros only, where t is large and nothing
@@ -208,6 +208,12 @@ def adams_first_step_has_length_alpha(proof: Proof, *, first=1.0) -> None:
     rounding = 12 + STEPS
     proof.equal("Δ_1 / α", steps[0], expected, rounding=rounding)
     proof.equal("Δ_t / α of 10⁶ g", scaled, steps, rounding=2 * rounding)
+    x = Tensor(np.zeros(N))
+    same = path(Adam([x], ALPHA, BETA1, BETA2, epsilon=0.5), x, g + 0 * gradients)
+    damped = -ALPHA * STEPS * g / (np.abs(g) + 0.5)
+    # 1 − βᵗ is rounded off by ε, in relation to itself more
+    off = rounding * STEPS + 2 / (1 - BETA2)
+    proof.equal("θ_T of constant g, ε = ½", same[-1], damped, rounding=off)
     sparse = np.zeros((STEPS, N)) + (np.arange(STEPS) == STEPS - 1)[:, None] * g
     longest = (1 - BETA1) / (1 - BETA2) ** 0.5 * (1 - BETA2**STEPS) ** 0.5 / (1 - BETA1**STEPS)
     proof.equal("|Δ_T| / α after zeros", np.abs(_adam(sparse)[-1]), longest, rounding=rounding)
@@ -353,6 +359,11 @@ def clipping_by_norm_does_not_turn(proof: Proof, *, clipped=_clipped) -> None:
         proof.equal(f"‖g′‖, {what}", norm, np.minimum(length, largest), rounding=2 * len(g) + 4)
         cosine = np.sum(g * after) / (length * norm)
         proof.equal(f"the cosine of g and g′, {what}", cosine, 1.0, rounding=3 * len(g) + 8)
+    flat = FlatParameters([Tensor(0 * x) for x in gradients])
+    for x, gradient in zip(flat.parameters, gradients, strict=True):
+        x.grad = gradient
+    clip_by_norm(flat, 0.5)
+    proof.equal("g′ in one array", flat.gradient, 0.5 / length * g, rounding=2 * len(g) + 4)
 
 
 @claim(

@@ -65,7 +65,7 @@ def _rate_against_step() -> Any:
     "\n" + r"\|\theta_t\| \leq \left(\max_k |1 - \eta \lambda_k|\right)^t \|\theta_0\|"
     "\n" + r"\theta_t \to 0 \ \mathrm{for\ all}\ \theta_0"
     "\n" + r"\mathrm{if\ and\ only\ if} \quad 0 < \eta < 2 / L",
-    says="Descent converges below a learning rate of 2 by the largest curvature, and never above.",
+    says="From everywhere descent converges at rates below 2 by the largest curvature, not above.",
     source="Nesterov (2004), §1.2.3; Y. LeCun et al. (1998), Efficient backprop, §5",
     method="closed form",
     wrong={

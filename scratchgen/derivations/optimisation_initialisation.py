@@ -37,7 +37,7 @@ UNITS = 20_000
 
 def _outputs(init: Any, rng: Any, x: Any) -> Any:
     """y (UNITS,) of as many units of weights ``init`` that all read x (n,)."""
-    return x @ init(rng, (len(x), UNITS), len(x), len(x)).astype("float64")
+    return x @ init(rng, (len(x), UNITS), len(x), UNITS).astype("float64")
 
 
 @claim(
@@ -120,8 +120,8 @@ def rectifiers_halve_the_mean_square(
 def dcgans_weights_fit_three_hundred_channels(
     proof: Proof, *, kept=lambda a: (1 + a * a) / 2
 ) -> None:
-    """E leaky(y)² = ½ E y² + ½ a² E y². With weights of N(0, 0.02²) a layer multiplies mean squares
-    by
+    """leaky(y)² + leaky(−y)² = (1 + a²) y², and y and −y are alike probable, so that E leaky(y)² is
+    half of the mean of that. With weights of N(0, 0.02²) a layer multiplies mean squares by
 
     n · 0.02² (1 + 0.2²) / 2 = n / 4808,        n = 4 · 4 · channels
 
@@ -131,6 +131,9 @@ def dcgans_weights_fit_three_hundred_channels(
     y = _outputs(small_normal, proof.rng, x)
     exact = 16 * 0.02**2 * kept(slope) * np.mean(x * x)
     proof.mean("E leaky(y)²", leaky_relu(y, slope) ** 2, exact)
+    both = leaky_relu(y, slope) ** 2 + leaky_relu(-y, slope) ** 2
+    # a² and the squares 3 each, and the sum
+    proof.equal("leaky(y)² + leaky(−y)²", both, 2 * kept(slope) * y * y, rounding=8)
     inputs = 1 / (0.02**2 * kept(slope))
     proof.step("inputs for a factor 1", inputs)
     proof.within("channels", inputs / 16, 300.0, 1.0, "rounded to whole channels")
