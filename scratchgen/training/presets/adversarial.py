@@ -15,6 +15,11 @@ from scratchgen.training.media.points import POINTS
 from scratchgen.training.presets.preset import Preset
 from scratchgen.training.settings import TrainingSettings
 
+_RESOLUTIONS = TrainingSettings(
+    epochs=15, epoch_steps=100, batch_size=32, learning_rate=6e-3, beta1=0.0, average=0.99
+)
+"""Of models whose weights have size 1, and are scaled to what layers need."""
+
 PRESETS = {
     "gan": Preset(
         GAN,
@@ -22,68 +27,6 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=20, epoch_steps=100, learning_rate=2e-4, beta1=0.5, average=0.99),
         "a generator of images learns from a critic who tells them from data",
-        density=False,
-    ),
-    "bigan": Preset(
-        BiGAN,
-        BiGANConfig(network="conv", hidden=32, latents=16),
-        "digits",
-        TrainingSettings(epochs=20, epoch_steps=100, learning_rate=5e-4, beta1=0.5, average=0.99),
-        "beside the generator an encoder, and a critic of pairs of image and code",
-        density=False,
-    ),
-    "stackgan": Preset(
-        StackGAN,
-        StackGANConfig(),
-        "digits",
-        TrainingSettings(epochs=40, epoch_steps=100, learning_rate=2e-4, beta1=0.5, average=0.99),
-        "a small image of the class asked for, and a second generator that makes it large",
-        density=False,
-    ),
-    "progressivegan": Preset(
-        ProgressiveGAN,
-        ProgressiveGANConfig(),
-        "digits",
-        TrainingSettings(
-            epochs=15,
-            epoch_steps=100,
-            batch_size=32,
-            learning_rate=6e-3,
-            beta1=0.0,
-            average=0.99,
-        ),
-        "networks of small images that grow to make and judge larger ones",
-        density=False,
-    ),
-    "msggan": Preset(
-        MSGGAN,
-        MSGGANConfig(),
-        "digits",
-        TrainingSettings(
-            epochs=15,
-            epoch_steps=100,
-            batch_size=32,
-            learning_rate=6e-3,
-            beta1=0.0,
-            average=0.99,
-        ),
-        "an image at all resolutions at once, and a critic who sees them all",
-        density=False,
-    ),
-    "pix2pix": Preset(
-        Pix2Pix,
-        Pix2PixConfig(),
-        "digits",
-        TrainingSettings(epochs=20, epoch_steps=50, learning_rate=1e-3, beta1=0.5, average=0.99),
-        "images out of their outlines, learnt from pairs and a critic of patches",
-        density=False,
-    ),
-    "cyclegan": Preset(
-        CycleGAN,
-        CycleGANConfig(identity=5.0),
-        "digits",
-        TrainingSettings(epochs=20, epoch_steps=50, learning_rate=1e-3, beta1=0.5, average=0.99),
-        "images out of outlines and back, learnt without pairs",
         density=False,
     ),
     "gan-2d": Preset(
@@ -109,6 +52,54 @@ PRESETS = {
         "digits",
         TrainingSettings(epochs=30, epoch_steps=100, learning_rate=2e-4, beta1=0.5, average=0.99),
         "a GAN whose images tell a category and codes of their noise, without any labels",
+        density=False,
+    ),
+    "bigan": Preset(
+        BiGAN,
+        BiGANConfig(network="conv", hidden=32, latents=16),
+        "digits",
+        TrainingSettings(epochs=20, epoch_steps=100, learning_rate=5e-4, beta1=0.5, average=0.99),
+        "beside the generator an encoder, and a critic of pairs of image and code",
+        density=False,
+    ),
+    "pix2pix": Preset(
+        Pix2Pix,
+        Pix2PixConfig(),
+        "digits",
+        TrainingSettings(epochs=20, epoch_steps=50, learning_rate=1e-3, beta1=0.5, average=0.99),
+        "images out of their outlines, learnt from pairs and a critic of patches",
+        density=False,
+    ),
+    "cyclegan": Preset(
+        CycleGAN,
+        CycleGANConfig(identity=5.0),
+        "digits",
+        TrainingSettings(epochs=20, epoch_steps=50, learning_rate=1e-3, beta1=0.5, average=0.99),
+        "images out of outlines and back, learnt without pairs",
+        density=False,
+    ),
+    "progressivegan": Preset(
+        ProgressiveGAN,
+        ProgressiveGANConfig(),
+        "digits",
+        _RESOLUTIONS,
+        "networks of small images that grow to make and judge larger ones",
+        density=False,
+    ),
+    "msggan": Preset(
+        MSGGAN,
+        MSGGANConfig(),
+        "digits",
+        _RESOLUTIONS,
+        "an image at all resolutions at once, and a critic who sees them all",
+        density=False,
+    ),
+    "stackgan": Preset(
+        StackGAN,
+        StackGANConfig(),
+        "digits",
+        TrainingSettings(epochs=40, epoch_steps=100, learning_rate=2e-4, beta1=0.5, average=0.99),
+        "a small image of the class asked for, and a second generator that makes it large",
         density=False,
     ),
 }
