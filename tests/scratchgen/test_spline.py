@@ -359,7 +359,7 @@ def test_after_training_the_density_integrates_to_one_and_is_near_to_the_truth(n
         loss.backward()
         optimiser.step()
     model.astype("float64")
-    assert quadrature.integral(model, -6, 6, 360) == pytest.approx(1, abs=1e-3)
+    assert quadrature.integral(model, -6, 6, 720) == pytest.approx(1, abs=1e-3)
     x = toy.sample(10_000, rng)
     with no_grad():
         divergence = np.mean(toy.log_prob(x) - model.log_prob(x)).item()
