@@ -27,10 +27,12 @@ from scratchgen.data import digits
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNNConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
+from scratchgen.optim import cosine
 from scratchgen.training import Run, checkpoint, job, presets, trainer
 from scratchgen.training.evaluation import evaluate
 from scratchgen.training.media.images import IMAGES, nats_each
 from scratchgen.training.media.medium import Request
+from scratchgen.training.optimisation import Optimisation
 from scratchgen.training.pictures import save_grid
 from scratchgen.training.progress import validation_of
 from scratchgen.training.run_folder import RunFolder
@@ -138,9 +140,7 @@ def test_an_epoch_can_be_a_number_of_steps(tmp_path):
     assert lines(whole)[-2]["validation_nats"] == lines(folder)[-2]["validation_nats"]
 
 
-def test_an_optimiser_begins_anew_where_the_model_says_so_and_its_schedule_goes_on(
-    tmp_path, monkeypatch
-):
+def test_an_optimiser_begins_anew_where_the_model_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(PixelCNN, "begins_anew", lambda self, step: step == 3, raising=False)
     folder, _ = train(tmp_path / "a", "steps=5", "schedule=cosine")
     arrays, _ = folder.load_state()
@@ -149,6 +149,18 @@ def test_an_optimiser_begins_anew_where_the_model_says_so_and_its_schedule_goes_
     other, _ = train(tmp_path / "b", "steps=5", "schedule=cosine")
     assert other.load_state()[0]["optimiser.steps"] == 5
     assert other.checkpoint.read_bytes() != folder.checkpoint.read_bytes()
+
+
+def test_a_schedule_goes_on_where_an_optimiser_begins_anew():
+    model = PixelCNN(override([PixelCNNConfig()], SMALL)[0], backend.default_rng(0))
+    settings = TrainingSettings(epochs=1, learning_rate=0.5, schedule="cosine")
+    optimisation = Optimisation(model, settings, 10)
+    for _ in range(3):
+        optimisation.step()
+    optimisation.restart()
+    optimisation.step()
+    assert optimisation.optimiser.steps == 1
+    assert optimisation.optimiser.learning_rate == 0.5 * cosine(3, 10)
 
 
 def test_a_run_whose_metrics_were_lost_goes_on(tmp_path):
