@@ -30,6 +30,7 @@ from autograd.functional import (
     value_and_grad,
     vector_jacobian_product,
 )
+from autograd.replay import recorded
 
 __all__ = [
     "Tensor",
@@ -50,6 +51,7 @@ __all__ = [
     "make_jvp_reversemode",
     "make_vjp",
     "no_grad",
+    "recorded",
     "tensor_jacobian_product",
     "value_and_grad",
     "vector_jacobian_product",

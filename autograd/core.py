@@ -37,8 +37,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from autograd import changes
 from autograd.backend import Array, asarray, is_array, xp
 from autograd.backend.sums import sum_over
+from autograd.backend.whole import whole
 from autograd.changes import next_number
 from autograd.errors import named
+from autograd.structures import like
 
 Vjp = Callable[[Any], Any]
 VjpMaker = Callable[..., Vjp]
@@ -197,14 +199,8 @@ class Tensor:
         seeds = [(self.node, gradient)]
         for node, g in backward_pass(seeds, create_graph=create_graph, retain_graph=retain):
             leaf = node.tensor and node.tensor()  # type: ignore[attr-defined]
-            if leaf is None:
-                continue
-            if leaf.grad is None:
-                leaf.grad = g
-            elif create_graph or isinstance(leaf.grad, Tensor) or leaf.grad.ndim == 0:
-                leaf.grad = leaf.grad + g
-            else:
-                leaf.grad += g
+            if leaf is not None:
+                give_gradient(leaf, g)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Change a leaf's values in place, outside the graph (as an optimiser does)."""
@@ -215,7 +211,7 @@ class Tensor:
             )
         if isinstance(value, Tensor):
             raise TypeError("in-place assignment of a Tensor would lose its gradient; detach() it")
-        self.data[index] = value
+        _set_item(self.data, index, value)
         changes.note(self.data)
 
     def __len__(self) -> int:
@@ -263,6 +259,9 @@ class Tensor:
         def __getitem__(self, index: Any) -> Any: ...
         def __iter__(self) -> Iterator[Any]: ...
         def __getattr__(self, name: str) -> Any: ...
+
+
+_set_item = whole(operator.setitem)
 
 
 class _Output(Tensor):
@@ -378,9 +377,9 @@ def _record_several(
     node.dtype = tuple(item.dtype for item in ans)
     for dtype in node.dtype:
         _refuse_complex(node.name, dtype)
-    output = _like(ans, (_OutputItem(item, node, i) for i, item in enumerate(ans)))
+    output = like(ans, (_OutputItem(item, node, i) for i, item in enumerate(ans)))
     _attach_rules(node, rules, output, args, kwargs, tracked)
-    return _like(ans, (Tensor(item, ItemNode(node, i)) for i, item in enumerate(ans)))
+    return like(ans, (Tensor(item, ItemNode(node, i)) for i, item in enumerate(ans)))
 
 
 def _attach_rules(
@@ -416,11 +415,6 @@ def _refuse_complex(name: str, dtype: Any) -> None:
 def constant(x: Any) -> Any:
     """The value of x as a plain array, with no history: x itself if it is no Tensor."""
     return x.data if isinstance(x, Tensor) else x
-
-
-def _like(several: tuple, items: Iterable[Any]) -> tuple:
-    """``items`` as a tuple of the same kind, named or not."""
-    return type(several)(*items) if hasattr(several, "_fields") else tuple(items)
 
 
 def defvjp(function: Callable, *makers: VjpMaker | None, argnums: Iterable[int] = ()) -> None:
@@ -505,8 +499,7 @@ def backward_pass(
             if g is None:
                 continue
             if type(node) is LeafNode if wanted is None else node in wanted:
-                mine = node in owned or isinstance(g, Tensor)
-                result.append((node, g if mine else _copied(node, g)))
+                result.append((node, _kept(node, g, node in owned or isinstance(g, Tensor))))
             if type(node) is LeafNode:
                 continue
             if type(node) is ItemNode:
@@ -538,13 +531,24 @@ def backward_pass(
     return result
 
 
-def _copied(node: Node, g: Any) -> Any:
-    """A copy of the gradient of a node: in the home of a leaf that waits for its first."""
+def _kept(node: Node, g: Any, owned: bool) -> Any:
+    """The gradient of a node, not shared with others: in the home of a leaf that waits for it."""
     leaf = node.tensor and node.tensor() if type(node) is LeafNode else None
-    if leaf is None or leaf.home is None or leaf.grad is not None:
-        return g.copy()
-    leaf.home[...] = g
+    if leaf is None or leaf.home is None or leaf.grad is not None or isinstance(g, Tensor):
+        return g if owned else g.copy()
+    xp.copyto(leaf.home, g)
     return leaf.home
+
+
+@whole
+def give_gradient(leaf: Tensor, g: Any) -> None:
+    """Add g to what has arrived at a leaf so far."""
+    if leaf.grad is None:
+        leaf.grad = g
+    elif isinstance(g, Tensor) or isinstance(leaf.grad, Tensor) or leaf.grad.ndim == 0:
+        leaf.grad = leaf.grad + g
+    else:
+        leaf.grad += g
 
 
 def _prepare(node: Node, g: Any, needed: set[Node] | None) -> list[Vjp]:

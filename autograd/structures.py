@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -15,13 +15,22 @@ def flatten(structure: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     if not isinstance(structure, tuple | list):
         return [structure], lambda new: new[0]
     parts = [flatten(item) for item in structure]
-    counts = [len(leaves) for leaves, _ in parts]
+    kind, rebuilds = type(structure), [(len(leaves), rebuild) for leaves, rebuild in parts]
 
-    def rebuild(new: list[Any]) -> Any:
+    def rebuild(new: list[Any]) -> Any:  # which keeps none of the old leaves alive
         items, start = [], 0
-        for (_, part), count in zip(parts, counts, strict=True):
+        for count, part in rebuilds:
             items.append(part(new[start : start + count]))
             start += count
-        return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
+        return _made(kind, items)
 
     return [leaf for leaves, _ in parts for leaf in leaves], rebuild
+
+
+def like(structure: Any, items: Iterable[Any]) -> Any:
+    """``items`` as a tuple or a list of the same kind, named or not."""
+    return _made(type(structure), items)
+
+
+def _made(kind: type, items: Iterable[Any]) -> Any:
+    return kind(*items) if hasattr(kind, "_fields") else kind(items)

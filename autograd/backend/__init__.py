@@ -108,7 +108,7 @@ def get_array_module(x: Any) -> Any:
         x = x.data
     if hasattr(x, "__cuda_array_interface__"):
         return importlib.import_module("cupy")
-    if hasattr(x, "__array_namespace_name__"):
+    if getattr(x, "__array_namespace_name__", "") == "strict":
         return importlib.import_module("autograd.backend.strict")
     return numpy
 
@@ -124,6 +124,8 @@ def asarray(x: Any, dtype: Any = None) -> Array:
     """``x`` (numbers, lists, NumPy or device arrays) as an array of the current backend."""
     if get_array_module(x) is not _state.module:
         x = to_numpy(x)
+    if hasattr(x, "__array_namespace_name__") and dtype in (None, x.dtype):
+        return x  # of a recorded step, too, which would take a conversion for a look at the values
     return _state.module.asarray(x, dtype=dtype)
 
 

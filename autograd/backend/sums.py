@@ -18,6 +18,7 @@ import numpy
 from autograd import backend
 from autograd.backend import Array
 from autograd.backend.products import matmul_on_one_core
+from autograd.backend.whole import whole
 
 FEW = 64  # numbers: their sum takes no time either way
 
@@ -27,6 +28,7 @@ def _ones(count: int, dtype: Any) -> Array:
     return numpy.ones(count, dtype)
 
 
+@whole
 def sum_over(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """The sum over ``axes``, which are in order and count from the front."""
     count = len(axes)

@@ -9,6 +9,7 @@ import scipy.sparse
 
 from autograd import backend
 from autograd.backend import xp
+from autograd.backend.whole import whole
 from autograd.core import Tensor, defvjp
 from autograd.table import Call, Draw, call, operation
 
@@ -31,6 +32,7 @@ def check_integers(name: str, labels: Any) -> None:
         raise TypeError(f"{name}: labels are an array of integers, not {kind}; use .astype(int)")
 
 
+@whole
 def check_range(name: str, labels: Any, classes: int) -> None:
     """Raise if a label is not from 0 to ``classes`` − 1. A device is not made to wait for this."""
     if backend.current() != "numpy" or not labels.size:

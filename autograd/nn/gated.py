@@ -15,6 +15,7 @@ from autograd import numpy as np
 from autograd.backend import xp
 from autograd.backend.products import as_rows
 from autograd.backend.threads import in_blocks, in_parts
+from autograd.backend.whole import whole
 from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.table import Call, Draw, call, composite
 
@@ -87,6 +88,7 @@ def _rule(_, x, kept):
 defvjp(_gated, _rule, None)
 
 
+@whole
 def _backward(g: Any, t: Any, s: Any) -> Any:
     """ȳ and the factors -> x̄, (rows, 2C)."""
     g, channels = as_rows(g), t.shape[1]

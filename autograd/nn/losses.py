@@ -12,6 +12,7 @@ import numpy
 
 from autograd.backend import xp
 from autograd.backend.threads import in_parts
+from autograd.backend.whole import whole
 from autograd.core import Tensor, constant, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
 from autograd.nn.embedding import check_labels, one_hot, sample_labels
@@ -83,12 +84,18 @@ def _cross_entropy_rule(_, logits, labels, kept):
             p = (e / total[:, None]).reshape(shape)
             p = _known_softmax(Tensor(None, node), p)
             return g[..., None] * (p - one_hot(labels, shape[-1], dtype))
-        rows = xp.ascontiguousarray(g).reshape(-1)
-        x = e * (rows / total)[:, None]
-        x[xp.arange(x.shape[0]), labels.reshape(-1)] -= rows
-        return x.reshape(shape)
+        return _less_one_at(labels, e, total, g).reshape(shape)
 
     return vjp
+
+
+@whole
+def _less_one_at(labels: Any, e: Any, total: Any, g: Any) -> Any:
+    """L̄ (e / Σ e − one_hot(t)), (rows, classes)."""
+    rows = xp.ascontiguousarray(g).reshape(-1)
+    x = e * (rows / total)[:, None]
+    x[xp.arange(x.shape[0]), labels.reshape(-1)] -= rows
+    return x
 
 
 defvjp(_cross_entropy, _cross_entropy_rule, None, None)
@@ -151,20 +158,26 @@ def _by_logits(_, logits, targets):
     def vjp(g):
         if is_recording():
             return g * (sigmoid(logits) - targets)
-        x, rows_of_g = _rows(constant(logits)), _rows(g)
-        t = _rows(xp.broadcast_to(constant(targets), logits.shape))
-        slopes = xp.empty(x.shape, x.dtype)
-
-        def work(start, stop):
-            rows = slice(start, stop)
-            p = sigmoid(x[rows])
-            p -= t[rows]
-            xp.multiply(p, rows_of_g[rows], out=slopes[rows])
-
-        in_parts(work, len(x), _COST * x.size)
-        return slopes.reshape(logits.shape)
+        return _sigmoid_less(constant(targets), constant(logits), g)
 
     return vjp
+
+
+@whole
+def _sigmoid_less(targets: Any, logits: Any, g: Any) -> Any:
+    """L̄ (σ(x) − t)"""
+    x, rows_of_g = _rows(logits), _rows(g)
+    t = _rows(xp.broadcast_to(targets, logits.shape))
+    slopes = xp.empty(x.shape, x.dtype)
+
+    def work(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        p = sigmoid(x[rows])
+        p -= t[rows]
+        xp.multiply(p, rows_of_g[rows], out=slopes[rows])
+
+    in_parts(work, len(x), _COST * x.size)
+    return slopes.reshape(logits.shape)
 
 
 def _rows(x: Any) -> Any:

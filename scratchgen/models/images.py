@@ -12,6 +12,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import backend
+from autograd.backend.whole import whole
 from scratchgen.config import require
 from scratchgen.distributions import bernoulli, categorical
 from scratchgen.models.labels import checked_labels
@@ -80,6 +81,7 @@ class ImageModel(Module):
         """Numbers from −1 to 1 as the nearest levels 0 … levels − 1: the way back."""
         return np.round((x + 1) * ((self.config.levels - 1) / 2)).astype(int)
 
+    @whole
     def check(self, x: Any) -> None:
         """Raise ValueError for images of another shape than (N, height, width, colours).
 

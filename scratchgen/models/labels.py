@@ -6,6 +6,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import backend
+from autograd.backend.whole import whole
 from autograd.nn import one_hot
 
 
@@ -25,12 +26,18 @@ def checked_labels(model: Any, context: Any, n: int, *, unknown: bool = False) -
     if np.shape(context) not in ((), (n,)):
         raise ValueError(f"{name}: context {np.shape(context)}, expected one label or ({n},)")
     labels = np.zeros(n, int) + context
-    if backend.current() == "numpy" and n:
-        low, high = labels.min(), labels.max()
-        if not (-1 if unknown else 0) <= low <= high < classes:
-            expected = f"0 to {classes - 1}" + ", or -1" * unknown
-            raise ValueError(f"{name}: labels of {low} to {high}, expected {expected}")
+    _check_range(name, labels, classes, unknown)
     return labels
+
+
+@whole
+def _check_range(name: str, labels: Any, classes: int, unknown: bool) -> None:
+    if backend.current() != "numpy" or not labels.size:
+        return
+    low, high = labels.min(), labels.max()
+    if not (-1 if unknown else 0) <= low <= high < classes:
+        expected = f"0 to {classes - 1}" + ", or -1" * unknown
+        raise ValueError(f"{name}: labels of {low} to {high}, expected {expected}")
 
 
 def labels_as_vectors(model: Any, context: Any, n: int) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from autograd import Tensor, backend
 from autograd.backend import Array
 from autograd.backend.threads import in_parts
+from autograd.backend.whole import whole
 from scratchgen.optim.flat import FlatParameters
 from scratchgen.optim.state import Stateful
 
@@ -31,6 +32,7 @@ class Optimiser(Stateful):
         super().__init__(FlatParameters(parameters))
         self.learning_rate = learning_rate
 
+    @whole
     def step(self) -> None:
         """One update from the gradients that the last backward pass left, which are cleared."""
         self.steps += 1

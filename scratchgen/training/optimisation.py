@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy
 
+from autograd.backend.whole import whole
 from scratchgen.optim import (
     OPTIMISERS,
     ExponentialMovingAverage,
@@ -39,6 +40,7 @@ class Optimisation:
             else None
         )
 
+    @whole
     def step(self) -> None:
         if self.settings.clip:
             clip_by_norm(self.optimiser.flat, self.settings.clip)
@@ -50,6 +52,7 @@ class Optimisation:
         """Have the optimiser forget the gradients so far; the schedule goes on."""
         self.optimiser.restart()
 
+    @whole
     def changed(self) -> None:
         """Called when the weights are what they are to be after a step."""
         if self.average:

@@ -12,6 +12,7 @@ import numpy
 
 from autograd import backend
 from autograd.debug import debug
+from autograd.replay import recorded
 from scratchgen.errors import Interrupted, RunError, UsageError
 from scratchgen.metrics import bits_per_dimension
 from scratchgen.training.animation import Animation
@@ -49,6 +50,10 @@ class Trainer:
     parameters itself. One with ``begins_anew(step)`` says at which steps the optimisers are to
     forget what they remember of gradients.
 
+    Steps are recorded and replayed (:mod:`autograd.replay`), which changes no bit. What a step does
+    may depend on its number: a model then has ``phase(step)``, which is equal for steps that do the
+    same, and None for one that no other is like.
+
     After each epoch the validation part decides whether the weights are the best so far; these are
     written to the run folder at once. (Of players, who have no common aim, the latest are kept.) So
     is the state: the weights as they are, the optimisers' memory, the step, what the feed carries
@@ -84,6 +89,7 @@ class Trainer:
         }
         path = folder.sample("training.png")
         self.animation = Animation(path, lambda draws: medium.picture(model, data, draws))
+        self._replayed = recorded(self._take)
         self.step = 0
         self.best_epoch = 0  # 0: none yet
         self.best = math.inf  # what the validation said then
@@ -185,21 +191,28 @@ class Trainer:
             metrics = self.model.update(batch, rng)
             self.optimisations[""].changed()
         else:
-            metrics = {}
-            moved: list[Optimisation] = []
-            for player, loss, found in self._turns(batch, rng):
-                while moved:  # after its turn a model may still have bounded its weights
-                    moved.pop().changed()
-                loss.backward()
-                self.optimisations[player].step()
-                moved.append(self.optimisations[player])
-                metrics |= found
-            moved.pop().changed()
+            phase = self.model.phase(self.step) if hasattr(self.model, "phase") else 0
+            take = self._take if phase is None else self._replayed
+            metrics = take(batch, rng, phase)
         self.feed.keep(metrics)
         self.step += 1
         # in float64, in which sums of float32 are exact, or nearly
         scalars = {name: x for name, x in metrics.items() if getattr(x, "ndim", None) == 0}
         return {name: x.astype("float64") for name, x in scalars.items()}
+
+    def _take(self, batch: Any, rng: Any, phase: Any) -> dict[str, Any]:
+        """The turns of a step, or its only one, with the changes that follow from their losses."""
+        metrics: dict[str, Any] = {}
+        moved: list[Optimisation] = []
+        for player, loss, found in self._turns(batch, rng):
+            while moved:  # after its turn a model may still have bounded its weights
+                moved.pop().changed()
+            loss.backward()
+            self.optimisations[player].step()
+            moved.append(self.optimisations[player])
+            metrics |= found
+        moved.pop().changed()
+        return metrics
 
     def _turns(self, batch: Any, rng: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         if hasattr(self.model, "turns"):

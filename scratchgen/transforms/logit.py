@@ -12,6 +12,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import backend, constant
+from autograd.backend.whole import whole
 from autograd.nn import sigmoid, softplus
 from scratchgen.transforms.transform import Transform, per_example
 
@@ -32,10 +33,7 @@ class Logit(Transform):
 
     def forward(self, x: Any, context: Any = None, rng: Any = None) -> tuple[Any, Any]:
         """Raises ValueError for x outside of [0, 1]: on the CPU only; a GPU would be waited for."""
-        if backend.current() == "numpy" and x.size:
-            low, high = constant(x).min(), constant(x).max()
-            if not 0 <= low <= high <= 1:  # not a number either
-                raise ValueError(f"Logit: numbers from {low:g} to {high:g}, expected from 0 to 1")
+        _check_range(constant(x))
         scale = 1 - 2 * self.alpha
         log_p = np.log(self.alpha + scale * x)
         log_q = np.log(self.alpha + scale * (1 - x))  # 1 − p has lost digits where p is near 1
@@ -45,3 +43,12 @@ class Logit(Transform):
         scale = 1 - 2 * self.alpha
         minus_log_pq = softplus(-z) + softplus(z)  # p = σ(z), q = σ(−z)
         return (sigmoid(z) - self.alpha) / scale, -per_example(math.log(scale) + minus_log_pq)
+
+
+@whole
+def _check_range(x: Any) -> None:
+    if backend.current() != "numpy" or not x.size:
+        return
+    low, high = x.min(), x.max()
+    if not 0 <= low <= high <= 1:  # not a number either
+        raise ValueError(f"Logit: numbers from {low:g} to {high:g}, expected from 0 to 1")

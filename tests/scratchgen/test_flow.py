@@ -37,6 +37,14 @@ def host(x):
     return backend.to_numpy(getattr(x, "data", x))
 
 
+def test_the_loss_can_be_asked_for_without_gradients():
+    rng = backend.default_rng(0)
+    for flow, x in ((point_model(), rng.standard_normal((4, 2))), (image_model(), IMAGES)):
+        with no_grad():
+            loss, metrics = flow.loss(backend.asarray(x), backend.default_rng(1))
+        assert float(host(loss)) == float(host(metrics["nats"]))
+
+
 # ---------------------------------------------------------------------------------------- draws
 
 

@@ -40,6 +40,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import constant, no_grad
+from autograd.backend.whole import whole
 from scratchgen.config import require
 from scratchgen.models.adversarial.losses import LOSSES
 from scratchgen.models.adversarial.translation import (
@@ -89,6 +90,7 @@ class DrawBuffer(Module):
         self.draws = np.zeros((size, *shape), "float32")
         self.filled = np.zeros(size, bool)
 
+    @whole
     def shown(self, new: Any, rng: Any) -> Any:
         """New draws (N, …), half of them exchanged for earlier ones, where there are any.
 

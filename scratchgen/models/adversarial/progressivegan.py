@@ -142,6 +142,9 @@ class ProgressiveGAN(GAN):
         self.grow(step)
         yield from super().turns(batch, rng, step)
 
+    def phase(self, step: int) -> None:
+        """No two steps are alike: each is noted in ``step``, and most fade further."""
+
     def begins_anew(self, step: int) -> bool:
         """Whether a stage begins at that step, not the first."""
         stage, late = divmod(step, self.config.stage_steps)

@@ -333,6 +333,10 @@ class StackGAN(GAN):
         for player, loss, metrics in stage.turns((images, labels), rng):
             yield f"{name}_{player}", loss, metrics
 
+    def phase(self, step: int) -> int:
+        """Which stage learns."""
+        return 1 if step < self.config.first_steps else 2
+
     def noise(self, n: int, rng: Any) -> Any:
         """Of both stages, that of stage I first: (n, latents + 2 conditions)."""
         return self.second.noise(n, rng)

@@ -12,7 +12,7 @@ import itertools
 from typing import Any
 
 import autograd.numpy as np
-from autograd import no_grad
+from autograd import constant, no_grad
 from scratchgen.models.images import ImageModel, log_prob_of, sample_of
 from scratchgen.nn import MaskedConv
 
@@ -72,7 +72,7 @@ class AutoregressiveModel(ImageModel):
         """
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         nats = -np.mean(self.log_prob(x, context, rng=rng))
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     # --------------------------------------------------------------------------------- sampling
 

@@ -170,6 +170,10 @@ class MADE(BinaryModel):
         each = [bernoulli.log_prob(self.logits(v, rng, m), v) for m in masks]
         return logsumexp(np.sum(np.stack(each), axis=-1), axis=0) - math.log(len(masks))
 
+    def phase(self, step: int) -> int | None:
+        """Of several masks each step draws one, and computes what that lets through."""
+        return None if len(self.masks) > 1 else 0
+
     def cached(self, n: int, context: Any = None, masks: Masks | None = None) -> Any:
         return _Cached(self, n, masks or self.masks[0])
 

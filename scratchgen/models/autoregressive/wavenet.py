@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, no_grad
+from autograd import Tensor, constant, no_grad
 from autograd.nn import conv_transpose, gated, joined_matmul, relu
 from scratchgen.config import require
 from scratchgen.distributions import categorical
@@ -210,7 +210,7 @@ class WaveNet(Module):
         """
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         nats = -np.mean(self.log_prob(x, context, rng=rng)) / x.shape[1]
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     def conditions(self, context: Conditions | None, n: int, length: int) -> tuple[Any, Any]:
         """The labels (n,) and the features at all samples (n, length, features), or None for each.

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import autograd.numpy as np
-from autograd import no_grad
+from autograd import constant, no_grad
 from scratchgen.config import require
 from scratchgen.distributions import logistic, normal
 from scratchgen.models.bounds import BoundedModel
@@ -116,7 +116,7 @@ class PointFlow(Module):
         """−ln p of a batch of points, or of (points, labels), in nats per point."""
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         nats = -np.mean(self.log_prob(x, context, rng=rng))
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     def initialise(self, batch: Any, rng: Any) -> None:
         """Make parameters that are to suit the data suit this batch, before training."""
@@ -203,7 +203,7 @@ class ImageFlow(BoundedModel):
         """The bound of −ln P of a batch of images, or (images, labels), in nats per image."""
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         nats = -np.mean(self.log_weights(x, 1, rng, context, training=True))
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     def initialise(self, batch: Any, rng: Any) -> None:
         """Make parameters that are to suit the data suit this batch, before training."""

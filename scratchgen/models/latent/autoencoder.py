@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import backend, no_grad
+from autograd import backend, constant, no_grad
 from scratchgen.config import require
 from scratchgen.models.images import ImageModel
 from scratchgen.models.latent.networks import NetworkConfig, decoder, encoder
@@ -115,7 +115,7 @@ class Autoencoder(ImageModel):
         self.check(batch)
         z = self.encode(self.shown(self.scaled(batch), rng), rng)
         nats = -np.mean(self.observation.log_prob(self.decode(z, rng=rng), batch, rng))
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     def shown(self, v: Any, rng: Any) -> Any:
         """What the encoder is shown of images v in training: all."""

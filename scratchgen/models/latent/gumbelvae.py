@@ -174,6 +174,11 @@ class GumbelVAE(LatentModel):
         )
         return np.mean(each, axis=0)
 
+    def phase(self, step: int) -> int | None:
+        """No two steps are alike before the temperature is as low as it gets."""
+        lowest = self.temperature(step) == self.config.lowest_temperature
+        return super().phase(step) if lowest else None
+
     def temperature(self, step: Any) -> float:
         """τ after so many steps; the lowest if step is None."""
         lowest = self.config.lowest_temperature

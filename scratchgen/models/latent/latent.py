@@ -130,6 +130,10 @@ class LatentModel(BoundedModel):
         elbo = self.elbo(x, rng, context, training=True)
         return self.weighed(elbo, step), self.metrics(elbo)
 
+    def phase(self, step: int) -> int | None:
+        """What the loss depends on besides the batch: no two steps of the warm-up are alike."""
+        return None if step < self.config.kl_warmup else 0
+
     def weighed(self, elbo: Elbo, step: Any) -> Any:
         """Minus the mean of the bound over the batch, with the divergence weighted."""
         parts = np.mean(elbo.parts, axis=0)

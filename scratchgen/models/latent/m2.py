@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
-from autograd import no_grad
+from autograd import constant, no_grad
 from autograd.nn import softmax
 from autograd.scipy.special import logsumexp
 from scratchgen.config import require
@@ -148,7 +148,7 @@ class M2(VAE):
         known, is_class = self.known(context, len(x))
         log_q = categorical.log_prob(self.class_logits(x, rng), np.argmax(is_class, axis=-1))
         classification = -np.mean(np.where(known[:, 0], log_q, 0.0))
-        metrics["classification"] = classification.detach()
+        metrics["classification"] = constant(classification)
         return loss + self.config.alpha * classification, metrics
 
     # --------------------------------------------------------------------------------- generation

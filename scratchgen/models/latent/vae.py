@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
+from autograd import constant
 from scratchgen.config import require
 from scratchgen.distributions import normal
 from scratchgen.models.latent.latent import Elbo, LatentConfig, LatentModel
@@ -122,7 +123,7 @@ class VAE(LatentModel):
         x, context = batch if isinstance(batch, tuple) else (batch, None)
         k = self.config.samples
         nats = -np.mean(self.log_prob_iw(x, k, rng, context, training=True))
-        return nats, {"nats": nats.detach()}
+        return nats, {"nats": constant(nats)}
 
     # ------------------------------------------------------------------------------ generation
 
