@@ -182,8 +182,8 @@ def test_only_the_gates_and_the_cells_are_kept_besides_arguments_and_output():
     kept = [k.data if isinstance(k, Tensor) else k for k in core.captured(hs.node.parents[0])]
     extra = [k for k in kept if not any(k is a for a in [*known, hs.data])]
     assert sorted(k.shape for k in extra) == [
-        (steps, 4, hidden, n),
-        (steps + 1, hidden, n),
+        (4, steps, n, hidden),
+        (steps + 1, n, hidden),
     ]
 
 

@@ -15,6 +15,7 @@ from autograd.nn.dense import dense, dense_relu
 from autograd.nn.dropout import dropout
 from autograd.nn.embedding import embedding, one_hot
 from autograd.nn.gated import gated
+from autograd.nn.gru import gru, gru_cell
 from autograd.nn.joined import joined_matmul
 from autograd.nn.losses import sigmoid_cross_entropy, softmax_cross_entropy
 from autograd.nn.lstm import lstm, lstm_cell
@@ -40,6 +41,8 @@ __all__ = [
     "embedding",
     "gated",
     "gelu",
+    "gru",
+    "gru_cell",
     "joined_matmul",
     "leaky_relu",
     "log_softmax",

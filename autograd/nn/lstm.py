@@ -11,18 +11,27 @@ biases.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy
 
 from autograd import backend
 from autograd import numpy as np
-from autograd.backend import xp
-from autograd.backend.threads import AllBlasThreads
+from autograd.backend import Array, xp
+from autograd.backend.threads import in_parts
+from autograd.backend.whole import whole
 from autograd.core import Tensor, constant, defvjp_argnums, is_recording, primitive
-from autograd.functional import make_vjp
 from autograd.nn.activations import sigmoid
+from autograd.nn.recurrent import (
+    by_definition,
+    by_gate,
+    in_blocks_of_columns,
+    multiply,
+    total,
+    transposed,
+    weights_gradient,
+    work,
+)
 from autograd.table import Call, Draw, call, composite
 
 # ------------------------------------------------------------------------------- the definition
@@ -44,19 +53,6 @@ def lstm_definition(x, h0, c0, w_x, w_h, b):
         h, c = lstm_cell_definition(x[:, t], h, c, w_x, w_h, b)
         hs.append(h)
     return np.stack(hs, axis=1), h, c
-
-
-def _by_definition(definition: Any, argnums: list[int], args: tuple, gradients: tuple) -> list[Any]:
-    """The gradients with respect to arguments ``argnums``, recorded."""
-
-    def function(chosen):
-        new = list(args)
-        for i, arg in zip(argnums, chosen, strict=True):
-            new[i] = arg
-        return definition(*new)
-
-    pull_back, _ = make_vjp(function)([args[i] for i in argnums])
-    return pull_back(gradients)
 
 
 # ------------------------------------------------------------------------------------- one step
@@ -131,14 +127,13 @@ def _check_shapes(name: str, expected_x: str, x, h, c, w_x, w_h, b) -> None:
 @primitive
 def _cell(x, h, c, w_x, w_h, b, kept):
     """(h, c); ``kept``, an empty list, receives what the rule reads."""
-    z = x @ w_x  # (N, 4H)
-    z += h @ w_h
-    z += b
-    gates = _by_gate(z)
-    for sigmoids in (gates[:2], gates[3]):
-        sigmoids *= 0.5
+    sums = x @ w_x  # (N, 4H)
+    sums += h @ w_h
+    sums += b
+    z, scale = by_gate(sums, 4), _scale(sums.dtype)
+    z *= scale[0]
     h_new, c_new = xp.empty_like(c, z.dtype), xp.empty_like(c, z.dtype)
-    _step(gates, c, c_new, h_new, xp.empty_like(c_new))
+    _step(z, scale, c, c_new, h_new, xp.empty_like(c_new))
     kept += [z, c_new]
     return h_new, c_new
 
@@ -148,10 +143,8 @@ def _cell_rule(argnums, _, args, kwargs):
 
     def vjp(gradients):
         if is_recording():
-            return _by_definition(lstm_cell_definition, argnums, args[:-1], gradients)
-        dh, dc = gradients[0], gradients[1].copy()
-        dz = xp.empty_like(z)
-        _step_back(_by_gate(z), constant(c), c_new, dh, dc, _by_gate(dz), xp.empty_like(c_new))
+            return by_definition(lstm_cell_definition, argnums, args[:-1], gradients)
+        dz, dc = _cell_backward(*gradients, constant(c), z, c_new)
         products = {
             0: lambda: dz @ constant(w_x).T,
             1: lambda: dz @ constant(w_h).T,
@@ -168,22 +161,32 @@ def _cell_rule(argnums, _, args, kwargs):
 defvjp_argnums(_cell, _cell_rule)
 
 
-def _by_gate(z: Any) -> Any:
-    """(N, 4H) → (4, N, H), a view."""
-    n, width = z.shape
-    return z.reshape(n, 4, width // 4).transpose(1, 0, 2)
+@whole
+def _cell_backward(dh: Array, dc: Array, c: Array, z: Array, c_new: Array) -> tuple[Array, Array]:
+    """The gradients of the sums that enter the gates, (N, 4H), and of the c before."""
+    dc = dc.copy()
+    dz = xp.empty((len(dc), 4 * dc.shape[1]), z.dtype)
+    slopes = by_gate(dz, 4)
+    via_h = _slopes(z, c, c_new, slopes)
+    _step_back(slopes, via_h, z[1], dh, dc)
+    return dz, dc
 
 
-def _step(z: Any, c_before: Any, c: Any, h: Any, scratch: Any) -> None:
-    """From ``z`` (4, ...), the sums that enter i, f, g, o, compute ``c`` and ``h``.
+def _scale(dtype: Any) -> tuple[Array, Array]:
+    """All four gates are a tanh(a s) + 1 − a of their sum s: σ with a = 1/2, tanh with a = 1."""
+    a = backend.asarray(numpy.array([0.5, 0.5, 1, 0.5], dtype)[:, None, None])
+    return a, 1 - a
 
-    All in place: z becomes the gates' activations. The sums of i, f and o come halved: a sigmoid is
-    σ(s) = (1 + tanh(s/2)) / 2, so one tanh serves all four gates.
+
+def _step(z: Array, scale: tuple, c_before: Array, c: Array, h: Array, scratch: Array) -> None:
+    """From ``z`` (4, N, H), the sums that enter i, f, g, o, times a of :func:`_scale`: c and h.
+
+    All in place: z becomes the gates' activations.
     """
+    a, rest = scale
     xp.tanh(z, out=z)
-    for sigmoids in (z[:2], z[3]):
-        sigmoids *= 0.5
-        sigmoids += 0.5
+    z *= a
+    z += rest
     xp.multiply(z[1], c_before, out=c)
     xp.multiply(z[0], z[2], out=scratch)
     c += scratch
@@ -191,31 +194,38 @@ def _step(z: Any, c_before: Any, c: Any, h: Any, scratch: Any) -> None:
     xp.multiply(z[3], scratch, out=h)
 
 
-def _step_back(z: Any, c_before: Any, c: Any, dh: Any, dc: Any, dz: Any, scratch: Any) -> None:
-    """The way back through :func:`_step`, from h̄ and c̄ to z̄ and the c̄ before.
+def _slopes(z: Array, c_before: Array, c: Array, out: Array) -> Array:
+    """What is known before the gradient is, of any number of steps: z and ``out`` (4, ..., N, H).
 
-    ``z`` holds the activations. ``dz`` (4, ...) receives the gradient with respect to the sums (not
-    halved); ``dc`` is c̄, apart from what comes through h, and becomes that of c_before.
+    ``z`` holds the activations. ``out`` receives ∂c/∂ the sums of i, f and g, and ∂h/∂ that of o;
+    returned is ∂h/∂c = o (1 − tanh² c).
     """
-    i, f, g, o = z[0], z[1], z[2], z[3]
-    di, df, dg, do = dz[0], dz[1], dz[2], dz[3]
-    xp.multiply(z, z, out=dz)
-    xp.subtract(z[:2], dz[:2], out=dz[:2])  # σ' = σ (1 − σ)
-    xp.subtract(1, dg, out=dg)  # tanh' = 1 − tanh²
-    xp.subtract(o, do, out=do)
-    xp.tanh(c, out=scratch)
-    do *= scratch
-    do *= dh
-    scratch *= scratch
-    xp.subtract(1, scratch, out=scratch)
-    scratch *= o
-    scratch *= dh
-    dc += scratch  # c̄ += h̄ o (1 − tanh² c)
-    di *= g
-    df *= c_before
-    dg *= i
-    dz = dz[:3]
-    dz *= dc
+    i, g, o = z[0], z[2], z[3]
+    xp.multiply(z, z, out=out)
+    xp.subtract(z[:2], out[:2], out=out[:2])  # σ' = σ (1 − σ)
+    xp.subtract(1, out[2], out=out[2])  # tanh' = 1 − tanh²
+    xp.subtract(o, out[3], out=out[3])
+    through_c = xp.tanh(c)
+    for gate, factor in enumerate((g, c_before, i, through_c)):
+        slope = out[gate]
+        slope *= factor
+    through_c *= through_c
+    xp.subtract(1, through_c, out=through_c)
+    through_c *= o
+    return through_c
+
+
+def _step_back(slopes: Array, through_c: Array, f: Array, dh: Array, dc: Array) -> None:
+    """The way back through :func:`_step`, from h̄ and c̄ to the gradients of the sums and c̄ before.
+
+    ``dc`` is c̄, apart from what comes through h, and becomes that of the c before. Of what
+    :func:`_slopes` gives, ``slopes`` become the gradients, and ``through_c`` is used up.
+    """
+    through_c *= dh
+    dc += through_c
+    of_c, of_h = slopes[:3], slopes[3]
+    of_c *= dc
+    of_h *= dh
     dc *= f
 
 
@@ -254,98 +264,70 @@ def lstm(x, h0, c0, w_x, w_h, b):
     return _sequence(*args, [] if wanted else None)
 
 
-# Inside, an array of one step has the examples as its last axis: gates (4H, N), states (H, N). The
-# product of a step is then (4H, C + H + 1) by (C + H + 1, N): of [W_x W_h b] with [x; h; 1]. On two
-# cores it runs at 170 GFLOP/s, as large products do, where the same with the examples first, (N, H)
-# by (H, 4H), runs at 100; so the inputs' part gains nothing from a product of its own for all steps
-# at once. And a gate is one block of memory.
-
-
 @primitive
 def _sequence(x, h0, c0, w_x, w_h, b, kept):
     """(hs, h, c); ``kept``, an empty list or None, receives what the rule reads."""
     dtype = numpy.result_type(*(a.dtype for a in (x, h0, c0, w_x, w_h, b)))
-    w = _weights(w_x, w_h, b, dtype)
-    with AllBlasThreads():
-        u, gates, cells = _forward(x, h0, c0, w, kept is not None)
+    w = xp.concatenate([w_x, w_h, b[None]]).astype(dtype)  # (C + H + 1, 4H)
+    (n, steps, _), hidden = x.shape, len(w_h)
+    hs, c = xp.empty((n, steps, hidden), dtype), xp.empty((n, hidden), dtype)
+
+    def part(start: int, stop: int) -> tuple[slice, Array, Array]:
+        some = slice(start, stop)
+        gates, cells = _forward(x[some], h0[some], c0[some], w, hs[some], kept is not None)
+        c[some] = cells[-1]
+        return some, gates, cells
+
+    parts = in_parts(part, n, work(n, steps, w.size))
     if kept is not None:
-        kept += [gates, cells]
-    hs = u[1:, x.shape[2] : -1]  # (T, H, N)
-    h, c = xp.ascontiguousarray(hs[-1].T), xp.ascontiguousarray(cells[-1].T)
-    return xp.ascontiguousarray(hs.transpose(2, 0, 1)), h, c
+        kept += parts
+    return hs, hs[:, -1].copy(), c
 
 
-def _weights(w_x: Any, w_h: Any, b: Any, dtype: Any) -> Any:
-    """[W_x W_h b] as (4H, C + H + 1), halved for the sigmoids as :func:`_step` wants it."""
-    channels, hidden = len(w_x), len(w_h)
-    w = xp.empty((4 * hidden, channels + hidden + 1), dtype)
-    w[:, :channels] = _spread(w_x).T
-    w[:, channels:-1] = _spread(w_h).T
-    w[:, -1] = b
-    for sigmoids in (w[: 2 * hidden], w[3 * hidden :]):
-        sigmoids *= 0.5
-    return w
-
-
-def _spread(x: Any) -> Any:
-    """The same values, in rows that do not start a power of two apart.
-
-    Such rows compete for the same places in a cache when an array is read across them: in NumPy,
-    transposing [W_x W_h] with H = 256 took 1.1 ms from where it was and 0.23 from here.
-    """
-    if backend.current() != "numpy":
-        return x
-    rows = x.reshape(len(x), math.prod(x.shape[1:]))
-    wide = xp.empty((rows.shape[0], rows.shape[1] + 16), x.dtype)[:, :-16]
-    wide[...] = rows
-    return wide.reshape(x.shape)
-
-
-def _forward(x: Any, h0: Any, c0: Any, w: Any, keep: bool) -> tuple[Any, Any, Any]:
-    """[x; h; 1] that each step reads (T + 1, C + H + 1, N), gates (T, 4, H, N), c (T + 1, H, N).
+def _forward(
+    x: Array, h0: Array, c0: Array, w: Array, hs: Array, keep: bool
+) -> tuple[Array, Array]:
+    """All h, written to ``hs``, and gates (4, T, n, H) and c (T + 1, n, H) of some examples.
 
     Without ``keep``, of gates and c only those of the last step.
     """
     (n, steps, channels), hidden = x.shape, h0.shape[1]
-    u = xp.empty((steps + 1, w.shape[1], n), w.dtype)
-    u[:steps, :channels] = _spread(x).transpose(1, 2, 0)
-    u[0, channels:-1] = h0.T
-    u[:, -1] = 1
-    gates = xp.empty((steps if keep else 1, 4, hidden, n), w.dtype)
-    cells = xp.empty((steps + 1 if keep else 1, hidden, n), w.dtype)
-    cells[0] = c0.T
-    scratch = xp.empty((hidden, n), w.dtype)
+    scale = _scale(w.dtype)
+    weights = in_blocks_of_columns(by_gate(w, 4), n)
+    weights *= scale[0][:, None]
+    u = _read(x, h0, steps + 1, w.dtype)
+    gates = xp.empty((4, steps if keep else 1, n, hidden), w.dtype)
+    cells = xp.empty((steps + 1 if keep else 1, n, hidden), w.dtype)
+    cells[0] = c0
+    scratch = xp.empty((n, hidden), w.dtype)
     for t in range(steps):
-        z = gates[t if keep else 0]
-        xp.matmul(w, u[t], out=z.reshape(4 * hidden, n))
+        z = gates[:, t if keep else 0]
+        multiply(u[t], weights, z)
         before, after = (t, t + 1) if keep else (0, 0)
-        _step(z, cells[before], cells[after], u[t + 1, channels:-1], scratch)
-    return u, gates, cells
+        _step(z, scale, cells[before], cells[after], u[t + 1, :, channels:-1], scratch)
+    hs[...] = u[1:, :, channels:-1].swapaxes(0, 1)
+    return gates, cells
+
+
+def _read(x: Array, h0: Array, steps: int, dtype: Any) -> Array:
+    """[x h 1] as the steps read them, (steps, n, C + H + 1), as far as it is known: no h but h0."""
+    n, length, channels = x.shape
+    u = xp.empty((steps, n, channels + h0.shape[1] + 1), dtype)
+    u[:length, :, :channels] = x.swapaxes(0, 1)
+    u[0, :, channels:-1] = h0
+    u[:, :, -1] = 1
+    return u
 
 
 def _sequence_rule(argnums, outputs, args, kwargs):
-    hs, (gates, cells) = outputs[0].data, args[-1]
+    hs, parts = outputs[0].data, args[-1]
 
     def vjp(gradients):
         if is_recording():
-            return _by_definition(lstm_definition, argnums, args[:-1], gradients)
-        with AllBlasThreads():
-            found = through_time(gradients)
-        return [found[i] for i in argnums]
-
-    def through_time(gradients):
+            return by_definition(lstm_definition, argnums, args[:-1], gradients)
         x, h0, _, w_x, w_h, _ = map(constant, args[:-1])
-        dz, dh0, dc0 = _backward(gradients, gates, cells, w_h)  # dz (4H, T, N)
-        rows = dz.reshape(dz.shape[0], -1)  # (4H, T N)
-        found = {1: dh0, 2: dc0}
-        if 0 in argnums:
-            dx = (w_x @ rows).reshape(w_x.shape[0], *dz.shape[1:])  # (C, T, N)
-            found[0] = xp.ascontiguousarray(_spread(dx).transpose(2, 1, 0))
-        if {3, 4, 5} & set(argnums):
-            dw = _read(x, h0, hs) @ rows.T  # (C + H + 1, 4H)
-            channels = x.shape[-1]
-            found |= {3: dw[:channels], 4: dw[channels:-1], 5: dw[-1]}
-        return found
+        found = _all_gradients(gradients, x, h0, w_x, w_h, hs, parts)
+        return [found[i] for i in argnums]
 
     return vjp
 
@@ -353,28 +335,47 @@ def _sequence_rule(argnums, outputs, args, kwargs):
 defvjp_argnums(_sequence, _sequence_rule)
 
 
-def _backward(gradients: tuple, gates: Any, cells: Any, w_h: Any) -> tuple[Any, Any, Any]:
-    """Through time: the gradients with respect to the gates' sums (4H, T, N), h0 and c0."""
-    steps, _, hidden, n = gates.shape
-    from_above = xp.ascontiguousarray(_spread(gradients[0]).transpose(1, 2, 0))  # (T, H, N)
-    dh, dc = gradients[1].T.copy(), gradients[2].T.copy()  # (H, N)
-    dz = xp.empty((4 * hidden, steps, n), gates.dtype)
-    step, scratch = xp.empty_like(gates[0]), xp.empty_like(cells[0])
-    sums = step.reshape(4 * hidden, n)
+@whole
+def _all_gradients(
+    gradients: tuple, x: Array, h0: Array, w_x: Array, w_h: Array, hs: Array, parts: list
+) -> list[Array]:
+    """The gradients with respect to all six arguments."""
+    n, steps, channels = x.shape
+    w = transposed(xp.concatenate([w_x, w_h]), 4)  # (4, H, C + H)
+    dx, dh0, dc0 = (xp.empty(a.shape, hs.dtype) for a in (x, h0, h0))
+
+    def of_parts(first: int, last: int) -> Any:
+        dw = []
+        for some, gates, cells in parts[first:last]:
+            dz, du, dc0[some] = _backward([g[some] for g in gradients], gates, cells, w)
+            dx[some] = du[:-1, :, :channels].swapaxes(0, 1)
+            dh0[some] = du[0, :, channels:]
+            u = _read(x[some], h0[some], steps, hs.dtype)
+            u[1:, :, channels:-1] = hs[some, :-1].swapaxes(0, 1)
+            dw.append(weights_gradient(u, dz))
+        return total(dw)
+
+    dw = total(in_parts(of_parts, len(parts), work(n, steps, w.size)))  # (C + H + 1, 4H)
+    return [dx, dh0, dc0, dw[:channels], dw[channels:-1], dw[-1]]
+
+
+def _backward(gradients: list, gates: Array, cells: Array, w: Array) -> tuple[Array, Array, Array]:
+    """Through time: the gradients of the gates' sums (4, T, n, H), of [x h] (T + 1, n, C + H), c0.
+
+    Those of [x h] are at the step that reads them; of what is read after the last one there is h.
+    """
+    _, steps, n, hidden = gates.shape
+    dhs, dh, dc = gradients[0], gradients[1], gradients[2].copy()
+    weights = in_blocks_of_columns(w, n)
+    dz = xp.empty_like(gates)
+    through_c = _slopes(gates, cells[:-1], cells[1:], dz)
+    du = xp.empty((steps + 1, n, w.shape[2]), gates.dtype)
+    du[-1, :, -hidden:] = dh
+    by_gates = xp.empty((4, n, w.shape[2]), gates.dtype)
     for t in reversed(range(steps)):
-        dh += from_above[t]
-        _step_back(gates[t], cells[t], cells[t + 1], dh, dc, step, scratch)
-        dz[:, t] = sums
-        xp.matmul(w_h, sums, out=dh)
-    return dz, xp.ascontiguousarray(dh.T), xp.ascontiguousarray(dc.T)
-
-
-def _read(x: Any, h0: Any, hs: Any) -> Any:
-    """[x; h; 1] as the steps read them, (C + H + 1, T N)."""
-    (n, steps, channels), hidden = x.shape, h0.shape[1]
-    u = xp.empty((channels + hidden + 1, steps, n), hs.dtype)
-    u[:channels] = _spread(x).transpose(2, 1, 0)
-    u[channels:-1, 0] = h0.T
-    u[channels:-1, 1:] = _spread(hs).transpose(2, 1, 0)[:, :-1]
-    u[-1] = 1
-    return u.reshape(channels + hidden + 1, -1)
+        dh = du[t + 1, :, -hidden:]
+        dh += dhs[:, t]
+        _step_back(dz[:, t], through_c[t], gates[1, t], dh, dc)
+        multiply(dz[:, t], weights, by_gates)
+        by_gates.sum(axis=0, out=du[t])
+    return dz, du, dc

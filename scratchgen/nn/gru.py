@@ -7,7 +7,7 @@ from typing import Any
 
 import autograd.numpy as np
 from autograd import Tensor
-from autograd.nn import sigmoid
+from autograd.nn import gru, gru_cell
 from scratchgen.nn.initialisers import glorot_uniform, orthogonal
 from scratchgen.nn.module import Module
 
@@ -42,28 +42,14 @@ class GRU(Module):
         Returns all h (N, T, H) and the last state, from which a next call goes on. Raises
         ValueError for sequences without elements.
         """
-        if x.shape[1] == 0:
-            raise ValueError(f"GRU: x {tuple(x.shape)} holds nothing to read")
         (h,) = self.start(len(x)) if state is None else state
-        read = np.matmul(x, self.weight_x) + self.bias  # of all steps at once: (N, T, 3H)
-        hs = []
-        for at_step in np.split(read, x.shape[1], axis=1):
-            h = self._next(at_step[:, 0], h)
-            hs.append(h)
-        return np.stack(hs, axis=1), (h,)
+        hs, h = gru(x, h, self.weight_x, self.weight_h, self.bias, self.bias_h)
+        return hs, (h,)
 
     def step(self, x: Any, state: tuple[Any]) -> tuple[Any]:
         """Read one element (N, C) of each sequence, as sampling does. Returns the new state."""
-        return (self._next(np.matmul(x, self.weight_x) + self.bias, *state),)
+        return (gru_cell(x, *state, self.weight_x, self.weight_h, self.bias, self.bias_h),)
 
     def start(self, count: int) -> tuple[Any]:
         """The state (h,) before the first element of ``count`` sequences: zeros (count, H)."""
         return (np.zeros((count, self.weight_h.shape[0]), self.weight_h.dtype),)
-
-    def _next(self, read: Any, h: Any) -> Any:
-        """The new h (N, H), from what the input contributes (N, 3H) and h before."""
-        r_x, z_x, n_x = np.split(read, 3, axis=-1)  # (N, H) each
-        r_h, z_h, n_h = np.split(np.matmul(h, self.weight_h), 3, axis=-1)
-        r, z = sigmoid(r_x + r_h), sigmoid(z_x + z_h)
-        n = np.tanh(n_x + r * (n_h + self.bias_h))
-        return z * h + (1 - z) * n
