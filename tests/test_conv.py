@@ -1,6 +1,7 @@
 """Convolutions against their definition as a sum, their adjoints, and PyTorch."""
 
 import itertools
+from fractions import Fraction
 
 import numpy
 import pytest
@@ -13,9 +14,11 @@ from autograd.backend import products, threads
 from autograd.nn import (
     conv,
     conv_input_grad,
+    conv_kernels,
     conv_transpose,
     conv_views,
     conv_weight_grad,
+    conv_winograd,
 )
 
 MASK_B = numpy.array([[1, 1, 1], [1, 1, 0], [0, 0, 0]], bool)
@@ -104,12 +107,104 @@ def test_the_three_of_the_family_are_transposes_of_one_another(way, configuratio
     numpy.testing.assert_allclose(host(to_weight * array(w)).sum(), value, rtol=1e-10, atol=1e-10)
 
 
+# --------------------------------------------------------------------------------- fewer products
+
+TILES = [(outputs, taps) for taps, sides in conv_winograd.TILES.items() for outputs in sides]
+
+
+@pytest.mark.parametrize(("outputs", "taps"), TILES)
+def test_a_tile_is_a_convolution_exactly(outputs, taps):
+    # Σ_p A[i, p] G[p, k] B[p, j] is 1 where output i reads input j through tap k = j − i, else 0
+    matrices = conv_winograd.matrices(outputs, taps)
+    points = range(outputs + taps - 1)
+    for i, k, j in itertools.product(range(outputs), range(taps), points):
+        terms = (matrices["A"][i][p] * matrices["G"][p][k] * matrices["B"][p][j] for p in points)
+        assert sum(terms) == Fraction(j == i + k)
+
+
+def test_tiles_of_two_outputs_are_those_of_the_docstring():
+    two, three = conv_winograd.matrices(2, 2), conv_winograd.matrices(2, 3)
+    half = Fraction(1, 2)
+    assert two["A"] == [[1, 1, 0], [0, 1, 1]]
+    assert two["B"] == [[1, -1, 0], [0, 1, 0], [0, -1, 1]]
+    assert two["G"] == [[1, 0], [1, 1], [0, 1]]
+    assert three["A"] == [[1, 1, 1, 0], [0, 1, -1, 1]]
+    assert three["B"] == [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
+    assert three["G"] == [[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]]
+
+
+@st.composite
+def tiled(draw):
+    """A configuration that can be computed in tiles, of any sides, and the sides of the tiles."""
+    pair = lambda values: (draw(values), draw(values))  # noqa: E731
+    tile, taps = zip(*pair(st.sampled_from(TILES)), strict=True)
+    stride, before, after = (
+        pair(st.integers(1, 3)),
+        pair(st.integers(0, 4)),
+        pair(st.integers(0, 4)),
+    )
+    kernel = tuple(r * s for r, s in zip(taps, stride, strict=True))
+    least = (max(1, k - a - z) for k, a, z in zip(kernel, before, after, strict=True))
+    sides = tuple(side + draw(st.integers(0, 9)) for side in least)
+    n, c_in, c_out = draw(st.integers(0, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    rng = numpy.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x, w = rng.normal(size=(n, *sides, c_in)), rng.normal(size=(*kernel, c_in, c_out))
+    return (x, w, rng.normal(size=c_out), stride, before, after, (1, 1), None), tile, rng
+
+
+@given(tiled(), st.booleans())
+def test_tiles_of_any_side_give_a_convolution_and_its_gradients(drawn, small):
+    (x, w, b, *rest), tile, rng = drawn
+    how = options(*rest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv_kernels, "best_tile", lambda *_, **__: tile)
+        if small:
+            patch.setattr(threads, "CACHE", 1)
+        # neither in order in memory nor all of it
+        strided = array(numpy.repeat(x, 2, -1))[..., ::2]
+        y = conv(strided, array(w), array(b), **how)
+        g = rng.normal(size=y.shape)
+        strided_g = array(numpy.repeat(g, 2, 1))[:, ::2]
+        to_input = conv_input_grad(strided_g, array(w), x.shape, **how)
+        to_weight = conv_weight_grad(strided, strided_g, w.shape, **how)
+    close = {"rtol": 1e-10, "atol": 1e-10}
+    numpy.testing.assert_allclose(host(y), definition(x, w, b, *rest), **close)
+    # by columns
+    expected = conv_input_grad(array(g), array(w), x.shape, **how)
+    numpy.testing.assert_allclose(host(to_input), host(expected), **close)
+    expected = conv_weight_grad(array(x), array(g), w.shape, **how)
+    numpy.testing.assert_allclose(host(to_weight), host(expected), **close)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 1)])
+def test_tiles_round_little_more_than_the_direct_sum(kernel, stride, monkeypatch):
+    # whose error is 1.4 to 2.8 eps, by how BLAS adds up; with the points 0, 1, −1, 2, ∞ it is 15
+    rng = numpy.random.default_rng(0)
+    shapes = (4, 14, 14, 64), (kernel, kernel, 64, 64), (4, 14 // stride, 14 // stride, 64)
+    x, w, g = (rng.normal(size=shape).astype("float32") for shape in shapes)
+    how = {"stride": stride, "padding": "same"}
+
+    def results(dtype):
+        a, b, c = (array(value.astype(dtype)) for value in (x, w, g))
+        yield host(conv(a, b, **how))
+        yield host(conv_input_grad(c, b, x.shape, **how))
+        yield host(conv_weight_grad(a, c, w.shape, **how))
+
+    monkeypatch.setattr(conv_kernels, "best_tile", lambda *_, **__: None)
+    exact = list(results("float64"))
+    side = max(conv_winograd.TILES[kernel // stride])
+    monkeypatch.setattr(conv_kernels, "best_tile", lambda *_, **__: (side, side))
+    for truth, found in zip(exact, results("float32"), strict=True):
+        assert 0 < _relative(found, truth) < 8 * numpy.finfo("float32").eps
+
+
 LARGE = {  # as large as in models, where other kernels take over
     "3x3": ((8, 16, 16, 32), (3, 3, 32, 32), {"padding": 1}),
     "3x3 mask B": ((8, 16, 16, 32), (3, 3, 32, 32), {"padding": 1, "taps": MASK_B}),
     "1x1": ((8, 16, 16, 32), (1, 1, 32, 16), {}),
     "7x7 from one channel": ((4, 12, 12, 1), (7, 7, 1, 16), {"padding": "same"}),
     "4x4 stride 2": ((8, 16, 16, 32), (4, 4, 32, 64), {"stride": 2, "padding": 1}),
+    "4x4 stride 2 to an odd side": ((12, 14, 14, 32), (4, 4, 32, 64), {"stride": 2, "padding": 1}),
     "causal, dilated": ((6, 600, 16), (2, 16, 32), {"padding": "causal", "dilation": 4}),
     "causal to many channels": ((6, 300, 16), (2, 16, 64), {"padding": "causal", "dilation": 4}),
     "padding that no tap bridges": ((8, 40, 16), (2, 16, 16), {"padding": 10, "dilation": 3}),

@@ -10,178 +10,400 @@ y₁ = d₁g₀ + d₂g₁ + d₃g₂, take 6 products; with 2 taps, 4. Winograd
             y₀ = m₀ + m₁ + m₂                           y₀ = m₀ + m₁
             y₁ = m₁ − m₂ + m₃                           y₁ = m₁ + m₂
 
-or, with matrices of the three sums, y = A[(G g) ⊙ (B d)]. In two dimensions each sum is taken along
-both, as one sum with the Kronecker product of its matrix with itself. A 3×3 kernel then makes tiles
-of 2×2 outputs by 4·4 products in place of 36, a 2×2 kernel by 9 in place of 16 (Lavin & Gray 2016,
-"Fast algorithms for convolutional neural networks", §4.1). With channels, each of the products is
-one of matrices: (tiles, C_in) @ (C_in, C_out). The gradient with respect to g is made of the same
-sums, transposed: Gᵀ[(B d)ᵀ (Aᵀ ȳ)].
+or, with matrices of the three sums, y = A[(G g) ⊙ (B d)]. A tile of m outputs of r taps takes
+m + r − 1 products, one for each of as many points p, of which one is at infinity:
+
+    G: g as a polynomial, Σ_k g_k pᵏ, over N_p = Π_q (p − q), the other points q; at ∞ g_{r−1}
+    B: d with the coefficients of Π_q (x − q), and at ∞ with those of the product over all points
+    A: y_i = Σ_p pⁱ m_p, and the last output m_∞ besides
+
+It is the transpose of the multiplication of polynomials from their values at points (Toom 1963,
+Cook 1966). The errors of rounding grow with the number of points and depend on where they are:
+least where they are spread evenly over the circle that numbers and ∞ make, p = tan φ. Of five,
+{±tan 18°, ±tan 54°, ∞}, here as fractions of 8, which float32 has exactly, errors are half of those
+of {0, ±1, 2, ∞}: 2.5 times those of the direct sum (or 5, where BLAS adds it up in blocks).
+
+In two dimensions each sum is taken along both, as one sum with the Kronecker product of its matrix
+with itself. A 3×3 kernel then makes tiles of 2×2 outputs by 4·4 products in place of 36, a 2×2
+kernel tiles of 4×4 by 5·5 in place of 64 (Lavin & Gray 2016, "Fast algorithms for convolutional
+neural networks", §4.1). With channels, each of the products is one of matrices: (tiles, C_in) @
+(C_in, C_out). The gradient with respect to g is made of the same sums, transposed:
+Gᵀ[(B d)ᵀ (Aᵀ ȳ)]. Outputs of the last tiles that lie beyond the side are cut off.
 
 A kernel with a stride is one with stride 1 of the input's residues modulo the stride, side by side
-as channels: a 4×4 kernel of stride 2 is a 2×2 kernel of 4 C_in channels.
+as channels: a 4×4 kernel of stride 2 is a 2×2 kernel of 4 C_in channels. So is its transpose, where
+residues are channels of the result (:func:`transposed`).
 
 Sums take time, too, so it pays for many channels. From 64 to 64 (3×3, float32), it takes two thirds
-of the time of :mod:`autograd.nn.conv_kernels`, and rounding errors are smaller.
+of the time of :mod:`autograd.nn.conv_kernels`.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import OneBlasThread, in_blocks
-from autograd.nn.conv_geometry import Geometry, Sides
+from autograd.backend.threads import in_blocks, in_parts
+from autograd.nn.conv_geometry import Box, Geometry, Sides
 
-# by the number of taps
-A = {2: [[1, 1, 0], [0, 1, 1]], 3: [[1, 1, 1, 0], [0, 1, -1, 1]]}
-B = {
-    2: [[1, -1, 0], [0, 1, 0], [0, -1, 1]],
-    3: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
+Matrix = list[list[Fraction]]
+
+POINTS = {
+    3: (Fraction(0), Fraction(1)),
+    4: (Fraction(0), Fraction(1), Fraction(-1)),
+    5: (Fraction(3, 8), Fraction(-3, 8), Fraction(5, 4), Fraction(-5, 4)),
 }
-G = {2: [[1, 0], [1, 1], [0, 1]], 3: [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]}
+"""Besides the one at infinity, by how many there are with it."""
+TILES = {2: (2, 4), 3: (2,)}
+"""Outputs along the side of a tile, by the number of taps."""
 
 
-def applies(geometry: Geometry, images: int, c_in: int, c_out: int) -> bool:
-    """Whether the convolution is of this kind, and the products saved take longer than the sums."""
+def matrices(outputs: int, taps: int) -> dict[str, Matrix]:
+    """A, B and G for tiles of so many outputs along one dimension, exactly."""
+    points = POINTS[outputs + taps - 1]
+    a: Matrix = [[p**i for p in points] + [Fraction(i == outputs - 1)] for i in range(outputs)]
+    b: Matrix = []
+    g: Matrix = []
+    for i, p in enumerate(points):
+        others = points[:i] + points[i + 1 :]
+        scale = math.prod((p - q for q in others), start=Fraction(1))
+        sign = 1 if scale > 0 else -1
+        b.append([sign * c for c in _coefficients(others)] + [Fraction(0)])
+        g.append([p**k / abs(scale) for k in range(taps)])
+    b.append(_coefficients(points))
+    g.append([Fraction(k == taps - 1) for k in range(taps)])
+    return {"A": a, "B": b, "G": g}
+
+
+def _coefficients(roots: tuple[Fraction, ...]) -> list[Fraction]:
+    """Of Π (x − root), from the constant to the highest power."""
+    zero, found = Fraction(0), [Fraction(1)]
+    for root in roots:
+        found = [
+            low - root * high for low, high in zip([zero, *found], [*found, zero], strict=True)
+        ]
+    return found
+
+
+@functools.cache
+def _kronecker(name: str, rows: tuple[int, int], columns: tuple[int, int]) -> numpy.ndarray:
+    """The matrix of a sum along both dimensions, for (outputs, taps) of each."""
+    pair = (numpy.array(matrices(*side)[name], float) for side in (rows, columns))
+    return numpy.kron(*pair)
+
+
+# ------------------------------------------------------------------------------ where it applies
+
+
+def best_tile(
+    geometry: Geometry, images: int, c_in: int, c_out: int, largest: int = 4
+) -> Sides | None:
+    """The sides of the tiles with which it takes least time; None where the direct way does.
+
+    Not over ``largest``: the gradient with respect to the weights is first added up for each
+    point, and for many of them that takes longer than the products saved.
+    """
+    if backend.current() == "cupy" or images * math.prod(geometry.out) < 512:  # not measured there
+        return None
+    return _best_tile(geometry, images, c_in, c_out, largest)
+
+
+@functools.lru_cache(maxsize=1024)
+def _best_tile(
+    geometry: Geometry, images: int, c_in: int, c_out: int, largest: int
+) -> Sides | None:
+    taps = _taps_of_residues(geometry)
+    if taps is None or any(r not in TILES for r in taps):
+        return None
+    depth = math.prod(geometry.stride) * c_in
+    best, least = (
+        None,
+        images * math.prod(geometry.out) * math.prod(taps) * depth * c_out,
+    )
+    for tile in itertools.product(*(TILES[r] for r in taps)):
+        tiles = math.prod(-(-side // m) for side, m in zip(geometry.out, tile, strict=True))
+        points = math.prod(m + r - 1 for m, r in zip(tile, taps, strict=True))
+        # one element of a sum takes as long as 30 products in a matrix product, by measurement; of
+        # G g as 15, by estimate: it is summed once for all images, and never decides where it pays
+        time = images * tiles * points * (depth * c_out + 30 * (depth + c_out))
+        time += 15 * points * depth * c_out
+        if time < least and max(tile) <= largest:
+            best, least = tile, time
+    return best
+
+
+def _taps_of_residues(geometry: Geometry) -> Sides | None:
+    """The sides of the kernel of each residue; None if it has more than one form."""
     first, *others = geometry.boxes
-    if others or len(geometry.out) != 2 or backend.current() == "cupy":  # not measured there
-        return False
+    if others or len(geometry.out) != 2:
+        return None
     pairs = list(zip(first.offsets, geometry.stride, strict=True))
-    if any(taps.step != 1 or len(taps) % s or len(taps) // s not in G for taps, s in pairs):
-        return False
-    if any(side % 2 for side in geometry.out) or images * math.prod(geometry.out) < 512:
-        return False
-    points = math.prod(len(taps) // s + 1 for taps, s in pairs)
-    residues = math.prod(geometry.stride)
-    saved = 4 * math.prod(first.shape) - points * residues
-    # one element of a sum takes as long as 30 products in a matrix product, by measurement
-    return saved * c_in * c_out > 30 * points * (residues * c_in + c_out)
+    if any(taps.step != 1 or len(taps) % s for taps, s in pairs):
+        return None
+    return tuple(len(taps) // s for taps, s in pairs)
+
+
+@functools.lru_cache(maxsize=1024)
+def transposed(geometry: Geometry) -> Geometry | None:
+    """The input gradient as one convolution of ȳ, whose channels are residues; None if it is not.
+
+    With tap = s·t + r, input i was read at the outputs o of i − offset₀ = s·(o + t) + r. So the
+    inputs of one o + t = q, for all r, are the channels of an output q that reads ȳ at q − t.
+    """
+    taps = _taps_of_residues(geometry)
+    if taps is None:
+        return None
+    sides, positions, offsets = [], [], []
+    for side, s, r, (start, *_) in zip(
+        geometry.sides, geometry.stride, taps, geometry.boxes[0].offsets, strict=True
+    ):
+        first = -start // s
+        sides.append((side - 1 - start) // s - first + 1)
+        positions.append(range(r - 1, -1, -1))
+        offsets.append(range(first - r + 1, first + 1))
+    box = Box(tuple(positions), tuple(offsets))
+    return Geometry(geometry.out, tuple(sides), taps, (1,) * len(sides), (box,))
+
+
+# -------------------------------------------------------------------------------- how it is done
 
 
 class Winograd:
-    """The convolutions of one geometry, for some of the images at a time."""
+    """The convolutions of one geometry, or their transposes, for some of the images at a time."""
 
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-        taps = [k // s for k, s in zip(geometry.boxes[0].shape, geometry.stride, strict=True)]
-        self.taps = taps
-        self.points = (taps[0] + 1) * (taps[1] + 1)
+    def __init__(self, geometry: Geometry, tile: Sides, spread: Sides | None = None) -> None:
+        self.geometry, self.tile = geometry, tile
+        self.spread = spread or (
+            1,
+            1,
+        )  # rows and columns of residues in a position of the output
+        self.begin: Sides = (0, 0)  # where the result begins among them
+        self.flipped = spread is not None
+        pairs = zip(geometry.boxes[0].shape, geometry.stride, strict=True)
+        self.taps = tuple(k // s for k, s in pairs)
+        self.points = math.prod(m + r - 1 for m, r in zip(tile, self.taps, strict=True))
         self.residues = math.prod(geometry.stride)
-        self.high, self.wide = (side // 2 for side in geometry.out)  # tiles
-        self.a, self.b, self.g = (_kronecker(name, *taps) for name in "ABG")
+        self.high, self.wide = (-(-side // m) for side, m in zip(geometry.out, tile, strict=True))
+        sides = tuple(zip(tile, self.taps, strict=True))
+        self.a, self.b, self.g = (_kronecker(name, *sides) for name in "ABG")
+
+    @classmethod
+    def transpose(cls, geometry: Geometry, tile: Sides) -> Winograd:
+        """The input gradient of ``geometry``, by :func:`transposed`."""
+        up = transposed(geometry)
+        assert up is not None
+        way = cls(up, tile, geometry.stride)
+        starts = (offsets.start for offsets in geometry.boxes[0].offsets)
+        way.begin = tuple(-start % s for start, s in zip(starts, geometry.stride, strict=True))
+        return way
 
     def weights(self, w: Array) -> Array:
-        """G g: (k·k, C_in, C_out) -> (points, residues·C_in, C_out)."""
-        split = w.reshape(*self._split(), *w.shape[1:]).transpose(0, 2, 1, 3, 4, 5)
-        with OneBlasThread():
-            sums = xp.asarray(self.g, w.dtype) @ split.reshape(math.prod(self.taps), -1)
-        return sums.reshape(self.points, -1, w.shape[-1])
+        """G g: (k·k, C_in, C_out) -> (points, residues·C_in, C_out), or that transposed."""
+        rows, s, columns, t = self._split()
+        split = w.reshape(rows, s, columns, t, *w.shape[1:])
+        if self.flipped:  # C_out is summed over
+            split = split[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
+        else:
+            split = split.transpose(0, 2, 1, 3, 4, 5)
+        depth = w.shape[2] if self.flipped else self.residues * w.shape[1]
+        split = split.reshape(rows * columns, -1)
+        sums, g = (
+            xp.empty((self.points, split.shape[1]), w.dtype),
+            xp.asarray(self.g, w.dtype),
+        )
 
-    def weights_transpose(self, m: Array, c_in: int) -> Array:
-        """Gᵀ m: (points, residues·C_in, C_out) -> (k·k, C_in, C_out)."""
-        (rows, s, columns, t), c_out = self._split(), m.shape[-1]
-        with OneBlasThread():
-            sums = xp.asarray(self.g, m.dtype).T @ m.reshape(self.points, -1)
-        split = sums.reshape(rows, columns, s, t, c_in, c_out).transpose(0, 2, 1, 3, 4, 5)
+        def work(start: int, stop: int) -> None:
+            _by_columns(g, split[:, start:stop], sums[:, start:stop])
+
+        in_parts(work, split.shape[1], 2 * sums.size)
+        return sums.reshape(self.points, depth, -1)
+
+    def weights_transpose(self, m: Array, c_in: int, c_out: int) -> Array:
+        """What :meth:`correlate` returns as the gradient, (k·k, C_in, C_out)."""
+        rows, s, columns, t = self._split()
+        split = m.reshape(rows, columns, s, t, c_in, c_out).transpose(0, 2, 1, 3, 4, 5)
         return split.reshape(-1, c_in, c_out)
 
     def _split(self) -> Sides:
         """The sides of the kernel as taps of each residue: (taps, stride, taps, stride)."""
-        pairs = zip(self.taps, self.geometry.stride, strict=True)
-        return tuple(side for pair in pairs for side in pair)
+        residues = (a * b for a, b in zip(self.geometry.stride, self.spread, strict=True))
+        return tuple(side for pair in zip(self.taps, residues, strict=True) for side in pair)
 
     def gather(self, y: Array, x: Array, w: Array, b: Array | None, start: int, stop: int) -> None:
         """y = conv(x) + b for the images from ``start`` to ``stop``, w from :meth:`weights`."""
-        for images, tiles in self._blocks(x, y, start, stop):
-            xp.matmul(tiles.of_input(x[images]), w, out=tiles.products)
-            tiles.to_output(b, y[images])
+        dtype, (depth, c_out) = xp.result_type(x, y), w.shape[1:]
+
+        def memory(images: int) -> tuple[Any, ...]:
+            sums, products = (
+                self._sums(images, depth, dtype),
+                self._sums(images, c_out, dtype),
+            )
+            read, written = (
+                _Read(self, x, dtype, images),
+                _Written(self, y, dtype, images),
+            )
+            return (
+                read,
+                written,
+                sums,
+                products,
+                _by_tiles(sums, depth),
+                _by_tiles(products, c_out),
+            )
+
+        for images, (read, written, sums, products, left, result) in in_blocks(
+            memory, start, stop, self._bytes(depth + c_out, dtype)
+        ):
+            read.sums(x[images], sums)
+            xp.matmul(left, w, out=result)
+            written.sums_transposed(products, b, y[images])
 
     def correlate(self, x: Array, g: Array, start: int, stop: int) -> Array:
-        """What those images add to the gradient with respect to :meth:`weights`."""
-        depth = self.residues * x.shape[-1]
-        total = xp.zeros((self.points, depth, g.shape[-1]), xp.result_type(x, g))
-        for images, tiles in self._blocks(x, g, start, stop):
-            total += tiles.of_input(x[images]).swapaxes(1, 2) @ tiles.of_output(g[images])
-        return total
+        """What those images add to the gradient: Gᵀ m, (taps·taps, residues·C_in·C_out)."""
+        dtype, depth, c_out = (
+            xp.result_type(x, g),
+            self.residues * x.shape[-1],
+            g.shape[-1],
+        )
+        total = xp.zeros((self.points, depth, c_out), dtype)
 
-    def _blocks(self, x: Array, y: Array, start: int, stop: int) -> Iterator[tuple[slice, _Tiles]]:
-        dtype, c_in, c_out = xp.result_type(x, y), x.shape[-1], y.shape[-1]
-        numbers = self.points * self.high * self.wide * (self.residues * c_in + c_out)
-        make = functools.partial(_Tiles, self, c_in, c_out, dtype)
-        return in_blocks(make, start, stop, numbers * dtype.itemsize)
+        def memory(images: int) -> tuple[Any, ...]:
+            left, right = (
+                self._sums(images, depth, dtype),
+                self._sums(images, c_out, dtype),
+            )
+            read, written = (
+                _Read(self, x, dtype, images),
+                _Written(self, g, dtype, images),
+            )
+            columns, rows = (
+                _by_tiles(left, depth).swapaxes(1, 2),
+                _by_tiles(right, c_out),
+            )
+            return read, written, left, right, columns, rows
+
+        for images, (read, written, left, right, columns, rows) in in_blocks(
+            memory, start, stop, self._bytes(depth + c_out, dtype)
+        ):
+            read.sums(x[images], left)
+            written.sums(g[images], right)
+            total += columns @ rows
+        g_transposed = xp.ascontiguousarray(xp.asarray(self.g, dtype).T)
+        result = xp.empty((len(g_transposed), depth * c_out), dtype)
+        _by_columns(g_transposed, total.reshape(self.points, -1), result)
+        return result
+
+    def _sums(self, images: int, channels: int, dtype: Any) -> Array:
+        """Memory for the sums of images, with a row for each row of tiles."""
+        return xp.empty((self.points, images * self.high, self.wide * channels), dtype)
+
+    def _bytes(self, channels: int, dtype: Any) -> int:
+        """Of the sums of one image."""
+        return self.points * self.high * self.wide * channels * dtype.itemsize
 
 
-@functools.cache
-def _kronecker(name: str, rows: int, columns: int) -> list[list[float]]:
-    """The matrix of a sum along both dimensions."""
-    matrices: dict[str, Any] = {"A": A, "B": B, "G": G}
-    matrix = matrices[name]
-    return numpy.kron(matrix[rows], matrix[columns]).tolist()
+def _by_columns(matrix: Array, x: Array, out: Array) -> None:
+    """matrix @ x, for 2048 columns at a time if they are so many: it takes a third of the time."""
+    width = math.gcd(x.shape[1], 2048)
+    if width >= 512:
+        x, out = (a.reshape(len(a), -1, width).swapaxes(0, 1) for a in (x, out))
+    xp.matmul(matrix, x, out=out)
 
 
-class _Tiles:
-    """The sums of some images: memory for them, and views of it."""
+def _by_tiles(sums: Array, channels: int) -> Array:
+    """(points, rows of tiles, …) -> (points, tiles, channels), a view."""
+    return sums.reshape(len(sums), -1, channels)
 
-    def __init__(self, way: Winograd, c_in: int, c_out: int, dtype: Any, images: int) -> None:
-        geometry, points, rows = way.geometry, way.points, images * way.high
-        self.way = way
-        self.a, self.b = (xp.asarray(matrix, dtype) for matrix in (way.a, way.b))
-        self.padded = xp.zeros((images, *geometry.padded, c_in), dtype)
+
+class _Read:
+    """What the tiles of some images read: memory for it, and views of it."""
+
+    def __init__(self, way: Winograd, x: Array, dtype: Any, images: int) -> None:
+        geometry, channels = way.geometry, x.shape[-1]
+        self.way, self.b = way, xp.asarray(way.b, dtype)
+        first = [
+            b + o.start for b, o in zip(geometry.before, geometry.boxes[0].offsets, strict=True)
+        ]
+        sides = zip(
+            first,
+            geometry.stride,
+            way.taps,
+            way.tile,
+            (way.high, way.wide),
+            strict=True,
+        )
+        ends = (start + s * (m * count + r - 1) for start, s, r, m, count in sides)
+        padded = map(max, zip(geometry.padded, ends, strict=True))
+        self.padded = xp.zeros((images, *padded, channels), dtype)
         self.inside = self.padded[geometry.inside]
-        self.overlapping = self._overlapping()
-        self.read = xp.empty(self.overlapping.shape, dtype)
-        depth = way.residues * c_in
-        self.input = xp.empty((points, rows * way.wide, depth), dtype)
-        # Bd as a product for each row of tiles: in one for all, the rows of d may lie a power of
+        self.overlapping = self._overlapping(first)
+        self.tiles = xp.empty(self.overlapping.shape, dtype)
+        # B d as a product for each row of tiles: in one for all, the rows of d may lie a power of
         # two apart, and so share a line of the cache; it took twice as long
-        self.read_rows = self.read.reshape(points, rows, -1).swapaxes(0, 1)
-        self.input_rows = self.input.reshape(points, rows, -1).swapaxes(0, 1)
-        self.products = xp.empty((points, rows * way.wide, c_out), dtype)
-        self.output = xp.empty((2, 2, images, way.high, way.wide, c_out), dtype)
+        self.rows = self.tiles.reshape(way.points, images * way.high, -1).swapaxes(0, 1)
 
-    def _overlapping(self) -> Array:
+    def _overlapping(self, first: list[int]) -> Array:
         """What each tile reads: (row, column in it, N, tiles down, across, stride, stride, C)."""
-        way, geometry = self.way, self.way.geometry
-        pairs = zip(geometry.before, geometry.boxes[0].offsets, strict=True)
-        start = tuple(slice(before + taps[0], None) for before, taps in pairs)
-        x = self.padded[(slice(None), *start)]
-        (s, t), (n, down, across, c) = geometry.stride, x.strides
+        way = self.way
+        x = self.padded[:, first[0] :, first[1] :]
+        (s, t), (m, k), (n, down, across, c) = way.geometry.stride, way.tile, x.strides
+        inputs = (m + r - 1 for m, r in zip(way.tile, way.taps, strict=True))
         return xp.lib.stride_tricks.as_strided(
             x,
-            (*(k + 1 for k in way.taps), len(x), way.high, way.wide, s, t, x.shape[-1]),
-            (s * down, t * across, n, 2 * s * down, 2 * t * across, down, across, c),
+            (*inputs, len(x), way.high, way.wide, s, t, x.shape[-1]),
+            (s * down, t * across, n, m * s * down, k * t * across, down, across, c),
         )
 
-    def of_input(self, x: Array) -> Array:
-        """B d: (N, H, W, C) -> (points, tiles, residues·C)."""
+    def sums(self, x: Array, out: Array) -> None:
+        """B d: (N, H, W, C) -> (points, rows of tiles, across · residues · C)."""
         self.inside[...] = x
-        self.read[...] = self.overlapping
-        xp.matmul(self.b, self.read_rows, out=self.input_rows)
-        return self.input
+        self.tiles[...] = self.overlapping
+        xp.matmul(self.b, self.rows, out=out.swapaxes(0, 1))
 
-    def to_output(self, b: Array | None, y: Array) -> None:
-        """A m + b, from ``products`` = (points, tiles, C) to ``y`` = (N, H, W, C)."""
-        flat = self.products.reshape(self.way.points, -1)
-        xp.matmul(self.a, flat, out=self.output.reshape(4, -1))
+
+class _Written:
+    """What the tiles of some images write, or their transpose reads: memory for it, and views."""
+
+    def __init__(self, way: Winograd, y: Array, dtype: Any, images: int) -> None:
+        (s, t), (m, n) = way.spread, way.tile
+        sides = way.high * m * s, way.wide * n * t
+        self.way, self.a = way, xp.asarray(way.a, dtype)
+        self.a_transposed = xp.ascontiguousarray(self.a.T)  # of which products take less time
+        self.tiles = xp.empty((m, n, images, way.high, way.wide, s, t, y.shape[-1]), dtype)
+        self.rows = self.tiles.reshape(m * n, images * way.high, -1).swapaxes(0, 1)
+        self.whole = None  # unless tiles reach beyond the sides
+        if y.shape[1:3] != sides:
+            self.whole = xp.zeros((images, *sides, y.shape[-1]), dtype)
+            pairs = zip(way.begin, y.shape[1:3], strict=True)
+            self.inside = self.whole[(slice(None), *(slice(i, i + side) for i, side in pairs))]
+
+    def sums_transposed(self, products: Array, b: Array | None, y: Array) -> None:
+        """A m + b: (points, rows of tiles, across · C) -> y = (N, H, W, C)."""
+        xp.matmul(self.a, products.swapaxes(0, 1), out=self.rows)
+        placed = self._placed(y if self.whole is None else self.whole)
         if b is None:
-            self._by_tiles(y)[...] = self.output
+            placed[...] = self.tiles
         else:
-            xp.add(self.output, b, out=self._by_tiles(y))
+            xp.add(self.tiles, b, out=placed)
+        if self.whole is not None:
+            y[...] = self.inside
 
-    def of_output(self, g: Array) -> Array:
-        """Aᵀ ȳ: (N, H, W, C) -> (points, tiles, C)."""
-        self.output[...] = self._by_tiles(g)
-        flat = self.products.reshape(self.way.points, -1)
-        xp.matmul(self.a.T, self.output.reshape(4, -1), out=flat)
-        return self.products
+    def sums(self, g: Array, out: Array) -> None:
+        """Aᵀ ȳ: (N, H, W, C) -> (points, rows of tiles, across · C)."""
+        if self.whole is not None:
+            self.inside[...] = g
+        self.tiles[...] = self._placed(g if self.whole is None else self.whole)
+        xp.matmul(self.a_transposed, self.rows, out=out.swapaxes(0, 1))
 
-    def _by_tiles(self, y: Array) -> Array:
-        """(N, H, W, C) -> (row, column in the tile, N, tiles down, across, C), a view."""
-        view = y.reshape(len(y), self.way.high, 2, self.way.wide, 2, y.shape[-1])
-        return view.transpose(2, 4, 0, 1, 3, 5)
+    def _placed(self, y: Array) -> Array:
+        """(N, H, W, C) in the order of ``tiles``, a view."""
+        (s, t), (m, n) = self.way.spread, self.way.tile
+        view = y.reshape(len(y), self.way.high, m, s, self.way.wide, n, t, y.shape[-1])
+        return view.transpose(2, 5, 0, 1, 4, 3, 6, 7)
