@@ -108,7 +108,7 @@ class _Trace:
                 f"{name}: the function must return a scalar, but its result has shape {y.shape}; "
                 "sum it, or use jacobian or elementwise_grad"
             )
-        if xp.asarray(_value(y)).dtype.kind != "f":
+        if xp.result_type(_value(y)).kind != "f":
             raise TypeError(
                 f"{name}: the function must return a floating-point number, not {y.dtype}, "
                 "which is constant almost everywhere"

@@ -77,6 +77,31 @@ def test_rectifiers_with_other_slopes_have_right_gradients(f):
     check_grads(f, order=2)(array([-2.0, -0.3, 0.4, 3.0]))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("slope", [None, 0.2, 1.0])
+def test_large_rectifiers_and_their_gradients_are_those_of_their_parts(dtype, slope):
+    """Bit for bit, with 0, −0, ∞ and NaN, and in any layout."""
+
+    def f(x):
+        return nn.relu(x) if slope is None else nn.leaky_relu(x, slope)
+
+    rng = numpy.random.default_rng(0)
+    values = rng.normal(size=(5, 2**17)).astype(dtype)
+    values[:, :6] = [0.0, -0.0, math.inf, -math.inf, math.nan, -1.0]
+    g = rng.normal(size=values.shape).astype(dtype)
+    for layout in (lambda x: x, lambda x: numpy.asfortranarray(x.T).T):
+        large = Tensor(backend.asarray(layout(values)))
+        y = f(large)
+        y.backward(backend.asarray(g))
+        assert y.dtype == large.grad.dtype == dtype
+        for i in range(0, 5, 2):
+            small = Tensor(backend.asarray(values[i]))
+            part = f(small)
+            part.backward(backend.asarray(g[i]))
+            assert host(y)[i].tobytes() == host(part).tobytes()
+            assert host(large.grad)[i].tobytes() == host(small.grad).tobytes()
+
+
 def test_rectifiers_keep_their_output_for_the_gradient_and_not_their_input():
     for f in (nn.relu, nn.leaky_relu, nn.elu, nn.sigmoid, nn.softmax, nn.log_softmax):
         x = Tensor(array([[0.5, -1.0]]))

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import threading
 import weakref
 
 import numpy
@@ -58,6 +59,24 @@ def test_work_within_a_part_is_not_shared_again():
 
     parts = threads.in_parts(lambda start, stop: threads.in_parts(inner, 6, LARGE), 3, LARGE)
     assert [sum(part) for part in parts] == [6, 6, 6]
+
+
+def test_work_within_the_callers_own_part_does_not_wait_for_threads_that_are_busy():
+    """Both are: their parts do not end before the caller's does."""
+    ended = threading.Event()
+
+    def work(start, stop):
+        if start:
+            return [ended.wait(10)]
+        try:
+            return threads.in_parts(lambda i, j: (i, j), 6, LARGE)
+        finally:
+            ended.set()
+
+    assert threads.in_parts(work, 3, LARGE) == [[(0, 6)], [True], [True]]
+    with pytest.raises(ZeroDivisionError):
+        threads.in_parts(lambda start, stop: 1 // start, 3, LARGE)
+    assert len(threads.in_parts(lambda i, j: (i, j), 6, LARGE)) == 3, "shared again afterwards"
 
 
 def test_nothing_of_a_task_is_kept_when_it_is_done():

@@ -59,8 +59,10 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
             run = partial(contextvars.copy_context().run, work, ends[i], ends[i + 1])
             _tasks(os.getpid()).put((i, run, done))
         try:
+            _within.part = True
             first = work(ends[0], ends[1])
         finally:
+            _within.part = False
             others = sorted(done.get() for _ in range(1, parts))
     for _, _, error in others:
         if error is not None:
@@ -115,7 +117,7 @@ def _tasks(process: int) -> SimpleQueue[Any]:
 
 
 class _Within(threading.local):
-    part = False  # whether this thread is one that helps, and would wait for itself
+    part = False  # whether this thread is at work on a part: the others are, too
 
 
 _within = _Within()

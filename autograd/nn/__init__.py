@@ -10,6 +10,7 @@ from autograd.nn.activations import (
     softmax,
     softplus,
 )
+from autograd.nn.batch_norm import batch_norm, batch_norm_with_statistics
 from autograd.nn.conv import conv, conv_input_grad, conv_transpose, conv_weight_grad
 from autograd.nn.dense import dense, dense_relu
 from autograd.nn.dropout import dropout
@@ -29,6 +30,8 @@ from autograd.nn.pooling import (
 
 __all__ = [
     "average_pool",
+    "batch_norm",
+    "batch_norm_with_statistics",
     "conv",
     "conv_input_grad",
     "conv_transpose",

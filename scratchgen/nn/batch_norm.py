@@ -19,7 +19,9 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, constant
+from autograd import Tensor, changes
+from autograd.backend.whole import seen, whole
+from autograd.nn import batch_norm_with_statistics
 from scratchgen.nn.module import Module
 
 
@@ -45,18 +47,20 @@ class BatchNorm(Module):
             raise ValueError(f"BatchNorm: input {tuple(x.shape)}, expected {expected}")
         values = x.size // x.shape[-1]  # of each channel
         if rng is None or values < 2:
-            return self._scaled(x - self.mean, self.variance)
-        over = tuple(range(x.ndim - 1))
-        mean = np.mean(x, axis=over)
-        centred = x - mean
-        variance = np.mean(centred * centred, axis=over)
-        self._keep(constant(mean), constant(variance) * (values / (values - 1)))
-        return self._scaled(centred, variance)
+            return self._scaled(x - seen(self.mean), seen(self.variance))
+        y, mean, variance = batch_norm_with_statistics(x, self.gain, self.bias, self.epsilon)
+        move_average(self.mean, mean, self.decay)
+        # n values are nearer to their own mean than to that of the data: made up for
+        move_average(self.variance, variance, self.decay, values / (values - 1))
+        return y
 
     def _scaled(self, centred: Any, variance: Any) -> Any:
         return centred * (self.gain / np.sqrt(variance + self.epsilon)) + self.bias
 
-    def _keep(self, mean: Any, variance: Any) -> None:
-        """Move the running statistics towards these, of which the variance has no bias."""
-        self.mean = self.decay * self.mean + (1 - self.decay) * mean
-        self.variance = self.decay * self.variance + (1 - self.decay) * variance
+
+@whole
+def move_average(average: Any, value: Any, decay: float, factor: float = 1.0) -> None:
+    """Move a running average, in place, towards ``factor`` times a value of today's."""
+    average *= decay
+    average += ((1 - decay) * factor) * value
+    changes.note(average)

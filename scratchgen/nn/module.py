@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from autograd import Tensor, backend, constant
+from autograd.backend.whole import seen
 
 
 class Module:
@@ -51,7 +52,7 @@ class Module:
         places = [place for place in self._places("") if isinstance(getattr(*place[1:]), Tensor)]
         tensors = [getattr(owner, name) for _, owner, name in places]
         for (_, owner, name), tensor in zip(places, tensors, strict=True):
-            setattr(owner, name, tensor.data)
+            setattr(owner, name, seen(tensor.data))
         try:
             yield
         finally:

@@ -27,7 +27,8 @@ from collections.abc import Callable
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, constant
+from autograd import Tensor, changes, constant
+from autograd.backend.whole import seen, whole
 from autograd.nn import conv, dense
 from scratchgen.nn.initialisers import he_normal
 from scratchgen.nn.module import Module
@@ -46,9 +47,9 @@ class _SpectralNorm(Module):
     def normalised(self, rng: Any = None) -> Any:
         """W̄. With ``rng``, in training, u is kept for the next time."""
         matrix = self.weight.reshape(-1, self.weight.shape[-1])  # Wᵀ of the equations
-        right, left = _iterated(constant(matrix), self.left)
+        right, left = _iterated(constant(matrix), seen(self.left))
         if rng is not None:
-            self.left = left
+            _put(self.left, left)
         return self.weight / np.sum((right @ matrix) * left)
 
 
@@ -87,6 +88,12 @@ def _iterated(matrix: Any, left: Any) -> tuple[Any, Any]:
     """v and the next u, for ``matrix`` Wᵀ (inputs, outputs)."""
     right = _unit(matrix @ left)
     return right, _unit(right @ matrix)
+
+
+@whole
+def _put(buffer: Any, value: Any) -> None:
+    buffer[...] = value
+    changes.note(buffer)
 
 
 def _unit(vector: Any) -> Any:

@@ -1,11 +1,14 @@
 """Batch and spectral normalisation."""
 
+import contextlib
+
 import numpy
 import pytest
 
 import autograd.numpy as np
-from autograd import Tensor, backend
+from autograd import Tensor, backend, constant
 from autograd.functional import grad
+from autograd.replay import recorded
 from autograd.test_util import check_grads
 from scratchgen.nn import BatchNorm, SpectralConv, SpectralDense
 from scratchgen.training import checkpoint
@@ -75,6 +78,53 @@ def test_one_value_alone_is_normalised_by_the_running_statistics(rng):
     numpy.testing.assert_array_equal(applied(layer, x, backend.default_rng(0)), applied(layer, x))
     for name, value in layer.values().items():
         numpy.testing.assert_array_equal(value, before[name])
+
+
+def test_moving_the_statistics_does_not_disturb_a_graph_that_is_still_to_be_walked(rng):
+    layer, x = batch_norm(rng), Tensor(backend.asarray(rng.standard_normal((4, 3))))
+    expected = grad(lambda x: np.sum(layer(x)))(x.data)
+    y = np.sum(layer(x))
+    layer(x.data, backend.default_rng(0))
+    y.backward()
+    numpy.testing.assert_array_equal(backend.to_numpy(x.grad), backend.to_numpy(expected))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("make", [lambda: BatchNorm(2), lambda: spectral_conv()])
+def test_a_step_is_replayed_in_training_as_after_it_with_the_buffers_of_the_day(rng, make, frozen):
+    if backend.current() != "numpy":
+        pytest.skip("steps are recorded on NumPy only")
+    layers = make(), make()
+    shift = Tensor(numpy.zeros(2, "float32"))
+
+    def step_of(layer):
+        def step(x, rng):
+            with layer.frozen() if frozen else contextlib.nullcontext():
+                y = layer(np.tanh(x + shift), rng)
+                after = layer(np.tanh(x + shift))
+                np.sum(y * y + after * after * after).backward()
+            return y, after
+
+        return step
+
+    steps = step_of(layers[0]), recorded(step_of(layers[1]))
+    for _ in range(5):
+        x = rng.standard_normal((4, 5, 5, 2)).astype("float32")
+        found = []
+        for layer, step in zip(layers, steps, strict=True):
+            results = [constant(y).copy() for y in step(x, numpy.random.default_rng(0))]
+            if not frozen:  # weights that change from step to step
+                for p in layer.parameters().values():
+                    results.append(p.grad.copy())
+                    p.grad = None
+            for p in layer.parameters().values():
+                p[...] = p.data * 0.9
+            results += [shift.grad, *layer.values().values()]
+            shift.grad = None
+            found.append(results)
+        for expected, other in zip(*found, strict=True):
+            numpy.testing.assert_array_equal(other, expected)
+    assert steps[1].refusal is None and "replay" in steps[1].source
 
 
 def spectral_conv():
