@@ -42,7 +42,9 @@ def check(number: float, captured: Iterable[Any]) -> None:
 
 
 def owner_of(array: Array) -> Any:
-    """The array whose memory this one is a view of."""
-    while is_array(getattr(array, "base", None)):
-        array = array.base
-    return array
+    """The array whose memory this one is a view of, through whatever stands in between."""
+    owner = base = array
+    while (base := getattr(base, "base", None)) is not None:
+        if is_array(base):
+            owner = base
+    return owner

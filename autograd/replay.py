@@ -18,8 +18,13 @@ by a value, nor keep an array that it has made. None of this is taken on trust:
 
 * a step that reads a value or keeps an array is found out as it is recorded;
 * it is recorded twice, and the recordings must agree: else it depends on something that changes;
+* what it changes by itself, and not by a call that is written down, is seen to have changed;
 * arguments of other shapes, or other numbers among them, make recordings of their own;
-* a replay looks whether parameters are where they were, and whether their gradients are used up.
+* a replay looks whether parameters are where they were, and whether their gradients are used up;
+* every now and then it is recorded once more, and compared with what is replayed.
+
+What cannot be found out: what a step prints, counts or keeps in attributes that are no arrays is
+done when it is recorded, and then no more.
 
 To record a step is also to take it. So one that cannot be replayed has been taken, too; a warning
 says why (:class:`NotReplayed`), and from then on the step is what it was. The idea is that of JAX's
@@ -33,6 +38,7 @@ import functools
 import keyword
 import math
 import operator
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,10 +57,12 @@ from autograd.traced import (
     Recorder,
     Result,
     Traced,
-    TracedGenerator,
     Variable,
     written,
 )
+
+AGAIN = (3, *(4**k for k in range(2, 32)))
+"""Calls that are recorded once more, besides the first two."""
 
 MANY = 8
 """Recordings of one step, by its arguments: more are a sign that one of them is always another."""
@@ -70,9 +78,9 @@ class NotReplayed(UserWarning):
 def recorded(step: Callable[..., Any]) -> Recorded:
     """``step``, to be recorded in its first two calls and then replayed; usable as a decorator.
 
-    Its arguments are arrays, generators, and whatever can be compared, nested in tuples, lists and
-    dicts. It returns what ``step`` returns, with plain arrays in the place of Tensors. On other
-    backends than NumPy, and for a step that cannot be replayed, it is just called.
+    Its arguments are arrays, generators, numbers, strings and Tensors, nested in tuples, lists and
+    dicts, by position. It returns what ``step`` returns, with plain arrays in the place of Tensors.
+    On other backends than NumPy, and for a step that cannot be replayed, it is just called.
     """
     return Recorded(step)
 
@@ -86,17 +94,36 @@ class Recorded:
         self.refusal: str | None = None
         """Why it is not replayed; None if it is, or if that is not known yet."""
         self._known: list[tuple[Any, Recording | Program]] = []  # by signature
+        self._lock = threading.Lock()
 
     def __call__(self, *args: Any) -> Any:
-        if self.refusal is not None or core.hooks or backend.current() != "numpy":
-            return _detached(self.step(*args))  # a hook wants to see every operation
-        signature = _signature(args)
+        observed = core.hooks or not core.is_recording() or state.recorder is not None
+        if self.refusal is not None or observed or backend.current() != "numpy":
+            return _detached(self.step(*args))
+        try:
+            signature = _signature(args)
+        except TypeError as error:
+            self._refuse(str(error))
+            return _detached(self.step(*args))
+        if not self._lock.acquire(blocking=False):  # another thread has its buffers
+            return _detached(self.step(*args))
+        try:
+            return self._taken(signature, args)
+        finally:
+            self._lock.release()
+
+    def _taken(self, signature: Any, args: tuple) -> Any:
         found = next((known for other, known in self._known if other == signature), None)
-        if isinstance(found, Program) and found.fits():
-            return found(args)
-        if isinstance(found, Program) and found.gradients_left():
+        if not isinstance(found, Program):
+            return self._record(signature, found, args)
+        found.calls += 1
+        if found.gradients_left():
             return _detached(self.step(*args))  # which adds to them
-        return self._record(signature, None if isinstance(found, Program) else found, args)
+        if not found.fits():
+            return self._record(signature, None, args)
+        if found.calls in AGAIN:
+            return self._compared(found, args)
+        return found(args)
 
     @property
     def source(self) -> str:
@@ -110,20 +137,31 @@ class Recorded:
         return sources[-1]
 
     def _record(self, signature: Any, before: Recording | None, args: tuple) -> Any:
-        recording, result = record(self.step, args)
+        recording, result = record(self.step, args, before)
         refusal = recording.refusal
         if before is not None and refusal is None:
             refusal = _difference(before, recording)
         self._known = [(other, known) for other, known in self._known if other != signature]
         if len(self._known) == MANY:
             refusal = f"it was called with {MANY + 1} different sets of shapes and numbers"
-        if refusal is not None:
-            self.refusal = refusal
-            self._known.clear()
-            warnings.warn(f"the step is not replayed: {refusal}", NotReplayed, stacklevel=3)
-        else:
+        if refusal is None:
             self._known.append((signature, Program(recording) if before else recording))
+        else:
+            self._refuse(refusal)
         return result
+
+    def _compared(self, program: Program, args: tuple) -> Any:
+        """The step once more, recorded, to see whether it is still what is replayed."""
+        recording, result = record(self.step, args, program.recording)
+        refusal = recording.refusal or _difference(program.recording, recording)
+        if refusal is not None:
+            self._refuse(f"{refusal} (seen in call {program.calls})")
+        return result
+
+    def _refuse(self, reason: str) -> None:
+        self.refusal = reason
+        self._known.clear()
+        warnings.warn(f"the step is not replayed: {reason}", NotReplayed, stacklevel=5)
 
 
 # ------------------------------------------------------------------------------------ recording
@@ -141,12 +179,23 @@ class Recording:
     staying: set[int]  # owners of memory that is where it is in every replay
     refusal: str | None
 
+    def constants(self) -> list[numpy.ndarray]:
+        """Arrays that calls are given, and parameters' values."""
+        found = [x for call in self.calls for x in _leaves([call.args, call.kwargs])]
+        found += [data for _, data in self.parameters]
+        return [x for x in found if isinstance(x, numpy.ndarray)]
 
-def record(step: Callable[..., Any], args: tuple) -> tuple[Recording, Any]:
-    """Take the step, write it down, and return both the recording and what the step returned."""
-    recorder = Recorder()
+
+def record(
+    step: Callable[..., Any], args: tuple, before: Recording | None = None
+) -> tuple[Recording, Any]:
+    """Take the step, write it down, and return both the recording and what the step returned.
+
+    ``before``: an earlier recording of it, whose constants are watched.
+    """
+    recorder = Recorder(before.constants() if before else ())
     leaves, rebuild = flatten(list(args))
-    traced = [_input(recorder, x) for x in leaves]
+    traced = [recorder.input(x) for x in leaves]
     state.recorder = recorder
     try:
         with core.hook(recorder):
@@ -171,14 +220,6 @@ def record(step: Callable[..., Any], args: tuple) -> tuple[Recording, Any]:
     return recording, values
 
 
-def _input(recorder: Recorder, x: Any) -> Any:
-    if isinstance(x, numpy.ndarray):
-        return recorder.traced(x)
-    if isinstance(x, numpy.random.Generator):
-        return TracedGenerator(x, recorder.variable(x))
-    return x
-
-
 def _staying(recorder: Recorder, inputs: list[numpy.ndarray]) -> set[int]:
     """The owners of constants, whose memory is where it is in every replay."""
     given = {recorder.owner(x) for x in inputs}
@@ -196,7 +237,10 @@ def _detached(result: Any) -> Any:
 
 
 def _signature(x: Any) -> Any:
-    """What two calls must have in common for one recording."""
+    """What two calls must have in common for one recording. Raises TypeError for what may change.
+
+    Numbers are compared as they are written, or 1 were True, and 0.0 were −0.0.
+    """
     if isinstance(x, numpy.ndarray):
         return numpy.ndarray, x.shape, x.strides, x.dtype
     if isinstance(x, numpy.random.Generator):
@@ -205,7 +249,13 @@ def _signature(x: Any) -> Any:
         return type(x), [_signature(item) for item in x]
     if isinstance(x, dict):
         return dict, [(key, _signature(value)) for key, value in x.items()]
-    return type(x), x
+    if isinstance(x, Tensor | type):
+        return type(x), id(x)
+    if x is None or isinstance(
+        x, str | bytes | int | float | complex | numpy.generic | numpy.dtype
+    ):
+        return type(x), repr(x)
+    raise TypeError(f"an argument is of type {type(x).__name__}, which may change inside")
 
 
 def _difference(first: Recording, second: Recording) -> str | None:
@@ -220,8 +270,12 @@ def _difference(first: Recording, second: Recording) -> str | None:
                 f"it gave {names[1]} something else the second time: it depends on what is not "
                 "among its arguments"
             )
+        if a.made() != b.made():
+            return f"{names[1]} gave an array of another shape or kind the second time"
     if len(first.calls) != len(second.calls):
         return f"it made {len(first.calls)} calls the first time, and {len(second.calls)} then"
+    if not _alike(first.outputs, second.outputs, ids):
+        return "it returned something else the second time, which is not made of its arguments"
     return None
 
 
@@ -235,6 +289,8 @@ def _alike(a: Any, b: Any, ids: set[int]) -> bool:
         return True
     if isinstance(a, numpy.ndarray) or isinstance(b, numpy.ndarray):
         return id(b) not in ids and _same_bits(a, b)
+    if isinstance(a, float | complex | numpy.generic):
+        return type(a) is type(b) and repr(a) == repr(b)  # −0.0 is another than 0.0
     return type(a) is type(b) and not isinstance(a, Tensor) and a == b
 
 
@@ -263,6 +319,7 @@ class Program:
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self.calls = 2  # of the step
         self.leaves = [call.args[0] for call in recording.calls if call.function is _GIVE]
         memory = Memory(recording)
         self.bytes = memory.bytes
@@ -282,6 +339,11 @@ class Program:
     def __call__(self, args: tuple) -> Any:
         with numpy.errstate(all="ignore"):  # as rules do where ∞ and NaN are meant
             return self.recording.rebuild(self.run(*filter(_is_input, _leaves(list(args)))))
+
+
+_VIEWS = (
+    "broadcast_to expand_dims getitem moveaxis ravel reshape seen squeeze swapaxes transpose"
+).split()
 
 
 class Memory:
@@ -304,14 +366,17 @@ class Memory:
 
     def _plan(self, recording: Recording) -> None:
         ends = self._last_uses(recording)
-        staying = set(recording.staying)
+        gradients = {self._owner.get(c.args[1]) for c in recording.calls if _gives_gradient(c)}
+        self.staying = staying = set(recording.staying)
         for i, call in enumerate(recording.calls):
             result = call.results[0] if call.gives == "one" and not call.lists else None
-            if result is not None and result.owner in staying and self._stay(call):
+            if result is not None and result.owner in staying and self._is_made_once(call):
                 args, kwargs = map(self._resolved, (call.args, call.kwargs))
                 self.arrays[result.variable] = call.function(*args, **kwargs)
                 self.made.add(i)
-            elif result is not None and result.is_new and direct(call.function):
+            elif result is None or result.owner in gradients:  # a gradient is its leaf's
+                pass
+            elif result.is_new and direct(call.function):
                 self.arrays[result.variable] = self._array(result)
                 self.in_place.add(i)
                 staying.add(result.owner)
@@ -351,10 +416,11 @@ class Memory:
         self.bytes += size
         return numpy.empty(size, numpy.uint8)
 
-    def _stay(self, call: Call) -> bool:
-        """Whether all that a call is given stays in place."""
+    def _is_made_once(self, call: Call) -> bool:
+        """Whether it makes a view of what stays in place, and so the same every time."""
         given = _leaves([call.args, call.kwargs])
-        return all(x in self.arrays for x in given if isinstance(x, Variable))
+        stays = all(x in self.arrays for x in given if isinstance(x, Variable))
+        return stays and getattr(call.function, "__name__", "") in _VIEWS
 
     def _resolved(self, x: Any) -> Any:
         leaves, rebuild = flatten(x)
@@ -384,7 +450,16 @@ class _Writer:
         inputs = ", ".join(self._value(x) for x in self.recording.inputs)
         lines.append(f"return [{', '.join(map(self._returned, self.recording.outputs))}]")
         body = "".join(f"    {line}\n" for line in lines)
-        return f"def replay({inputs}):\n{body}", self.names
+        return f"{self._arrays()}def replay({inputs}):\n{body}", self.names
+
+    def _arrays(self) -> str:
+        """What the names of arrays stand for, as comments."""
+        of_buffers = {self._value(x) for x in self.memory.arrays}
+        return "".join(
+            f"# {name}: {'buffer' if name in of_buffers else 'constant'} {x.shape} {x.dtype}\n"
+            for name, x in self.names.items()
+            if isinstance(x, numpy.ndarray)
+        )
 
     def _call(self, i: int, call: Call) -> list[str]:
         if i in self.memory.made:
@@ -425,9 +500,9 @@ class _Writer:
 
     def _expression(self, function: Any, args: list[str], kwargs: dict[str, str]) -> str:
         if function is operator.getitem or _is_getitem(function):
-            return f"{args[0]}[{args[1]}]"
+            return f"{args[0]}[{_without_parentheses(args[1])}]"
         if function is operator.setitem:
-            return f"{args[0]}[{args[1]}] = {args[2]}"
+            return f"{args[0]}[{_without_parentheses(args[1])}] = {args[2]}"
         if isinstance(function, Method):
             name = f"{args.pop(0)}.{function.__name__}"
         else:
@@ -454,9 +529,10 @@ class _Writer:
     def _returned(self, x: Any) -> str:
         """An array for the caller to keep: not one that the next replay writes to."""
         if not isinstance(x, Result):
-            return self._value(x)
+            text = self._value(x)
+            return f"{text}.copy()" if isinstance(x, numpy.ndarray) else text
         text = self._value(x.variable)
-        return f"{text}.copy()" if x.variable in self.memory.arrays else text
+        return f"{text}.copy()" if x.owner in self.memory.staying else text
 
     def _constant(self, x: Any, name: str) -> str:
         if id(x) not in self._known:
@@ -477,6 +553,10 @@ class _Writer:
             if self.names.setdefault(unique, function) == function:
                 return unique
         raise AssertionError("there are more names than functions")
+
+
+def _without_parentheses(index: str) -> str:
+    return index[1:-1] if index.startswith("(") and len(index) > 2 else index
 
 
 def _is_getitem(function: Any) -> bool:

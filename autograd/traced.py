@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,15 @@ from autograd import core
 from autograd.backend.whole import state
 from autograd.changes import owner_of
 from autograd.structures import flatten, like
+
+_OF_NO_VALUE = "shape dtype ndim size nbytes itemsize strides flags base".split()  # attributes
+
+_OF_SHAPES_ALONE = (numpy.shape, numpy.ndim, numpy.size, numpy.result_type)
+
+_AS_MANY_AS_VALUES_SAY = (
+    "argwhere compress extract flatnonzero nonzero trim_zeros union1d unique unique_all "
+    "unique_counts unique_inverse unique_values"
+).split()
 
 # ---------------------------------------------------------------------------- what is written down
 
@@ -123,8 +132,12 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # such as __array_interface__, a way in behind our back
             raise AttributeError(name)
-        value = getattr(self.plain, name)  # shape, dtype, flags, …
-        return functools.partial(_call_method, name, self) if callable(value) else value
+        value = getattr(self.plain, name)
+        if callable(value):
+            return functools.partial(_call_method, name, self)
+        if name not in _OF_NO_VALUE and state.recorder is not None:
+            state.recorder.refuse(f"it uses the attribute {name!r} of an array {self.shape}")
+        return value
 
     def __getitem__(self, index: Any) -> Any:
         return _call(operator.getitem, (self, index), {})
@@ -171,16 +184,26 @@ class Traced:
 
 
 def _add_operators() -> None:
-    def binary(function: Any, reflected: bool) -> Any:
+    """What arrays do by a function of each element; NumPy's numbers sometimes take other ways."""
+
+    def binary(name: str, function: Any, reflected: bool) -> Any:
+        of_numbers = getattr(operator, f"__{name}__", function)
+
         def call(self: Traced, other: Any) -> Any:
             if isinstance(other, core.Tensor):
                 return NotImplemented
-            return _call(function, (other, self) if reflected else (self, other), {})
+            pair = (other, self) if reflected else (self, other)
+            arrays = any(isinstance(_plain(x), numpy.ndarray) for x in pair)
+            return _call(function if arrays else of_numbers, pair, {})
 
         return call
 
-    def in_place(function: Any) -> Any:
+    def in_place(name: str, function: Any) -> Any:
         def call(self: Traced, other: Any) -> Any:
+            if isinstance(other, core.Tensor):
+                return NotImplemented
+            if not isinstance(self.plain, numpy.ndarray):  # a number: there is no place
+                return getattr(self, f"__{name}__")(other)
             return _call(function, (self, other), {"out": (self,)})
 
         return call
@@ -188,19 +211,21 @@ def _add_operators() -> None:
     for name, function in {
         **{"add": numpy.add, "sub": numpy.subtract, "mul": numpy.multiply},
         **{"truediv": numpy.divide, "floordiv": numpy.floor_divide, "mod": numpy.remainder},
-        **{"pow": numpy.power, "matmul": numpy.matmul},
+        **{"pow": numpy.power, "matmul": numpy.matmul, "divmod": numpy.divmod},
         **{"and": numpy.bitwise_and, "or": numpy.bitwise_or, "xor": numpy.bitwise_xor},
+        **{"lshift": numpy.left_shift, "rshift": numpy.right_shift},
     }.items():
-        setattr(Traced, f"__{name}__", binary(function, False))
-        setattr(Traced, f"__r{name}__", binary(function, True))
-        setattr(Traced, f"__i{name}__", in_place(function))
+        setattr(Traced, f"__{name}__", binary(name, function, False))
+        setattr(Traced, f"__r{name}__", binary(name, function, True))
+        setattr(Traced, f"__i{name}__", in_place(name, function))
     for name, function in {
         **{"lt": numpy.less, "le": numpy.less_equal, "eq": numpy.equal},
         **{"gt": numpy.greater, "ge": numpy.greater_equal, "ne": numpy.not_equal},
     }.items():
-        setattr(Traced, f"__{name}__", binary(function, False))
+        setattr(Traced, f"__{name}__", binary(name, function, False))
     for name, unary in {
-        **{"neg": numpy.negative, "abs": numpy.absolute, "invert": numpy.invert},
+        **{"neg": numpy.negative, "pos": numpy.positive},
+        **{"abs": numpy.absolute, "invert": numpy.invert},
     }.items():
         setattr(Traced, f"__{name}__", lambda self, unary=unary: _call(unary, (self,), {}))
 
@@ -217,7 +242,8 @@ class TracedGenerator:
     def __getattr__(self, name: str) -> Any:
         if name in ("shuffle", "spawn", "bit_generator") and state.recorder is not None:
             state.recorder.refuse(f"it uses its generator's {name}")
-            return getattr(self.plain, name)
+            value = getattr(self.plain, name)
+            return (lambda *args: value(*_plain(args))) if callable(value) else value
         return functools.partial(_call_method, name, self)
 
 
@@ -233,20 +259,23 @@ def _call(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> 
 
 # ------------------------------------------------------------------------------------ recording
 
-_OF_SHAPES_ALONE = (numpy.shape, numpy.ndim, numpy.size, numpy.result_type)
-
 
 class Recorder(core.Hook):
     """Has every call made, and writes it down."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Iterable[Any] = ()) -> None:
+        """``watched``: constants of an earlier recording, that only calls may change."""
         self.calls: list[Call] = []
         self.leaves: dict[int, core.Tensor] = {}  # variables that the step's graph begins with
         self.refusal: str | None = None  # why the step cannot be replayed
         self._values: list[Any] = []  # of all variables: kept, so that owners stay apart
         self._owners: dict[int, int] = {}
+        self._own: set[int] = set()  # owners of what the step was given, or made
         self._traced: list[weakref.ref[Traced]] = []
-        self._written: dict[int, tuple[Any, Any]] = {}  # constants, and what the step left in them
+        self._watched = {id(owner_of(x)): owner_of(x) for x in watched}
+        self._left: dict[int, Any] = {}  # what calls have left in them
+        self._given: dict[int, tuple[core.Tensor, Any, Any]] = {}  # leaves and their gradients
+        self._look()
 
     def refuse(self, reason: str) -> None:
         """The step cannot be replayed. The first reason counts."""
@@ -270,28 +299,92 @@ class Recorder(core.Hook):
 
     # What arrays tell it.
 
+    def whole(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+        """A call of a function that may change arrays besides: an optimiser's step."""
+        self._check_unseen()
+        result = self.call(function, args, kwargs)
+        if function is _GIVE and not isinstance(args[0].data, Traced):
+            self._given[id(args[0])] = args[0], None, None
+        self._look()
+        return result
+
     def call(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         """``function(*args, **kwargs)``, written down."""
         entry = Call(function, _variables(args), _variables(kwargs), [], "none", {})
         plain_args, plain_kwargs = _plain(args), _plain(kwargs)
-        self._check_written(entry)
+        self._check(entry, args)
         state.recorder = None
         try:
             result = function(*plain_args, **plain_kwargs)
+        except Exception:
+            self.refuse("it goes on after an error")
+            raise
         finally:
             state.recorder = self
         for i, (arg, plain) in enumerate(zip(args, plain_args, strict=True)):
-            if type(arg) is list and not arg and plain:
-                leaves, rebuild = flatten(plain)
-                traced = [self.traced(x) if isinstance(x, numpy.ndarray) else x for x in leaves]
-                arg += rebuild(traced)
-                entry.lists[i] = rebuild([_of(self.result, x) for x in traced])
+            if type(arg) is list and len(plain) != len(arg):
+                self._filled(entry, i, arg, plain)
         self.calls.append(entry)
-        self._note_written(entry)
-        if "out" in kwargs:
-            out = kwargs["out"]
+        for owner in map(owner_of, written(entry)):
+            self._watched[id(owner)] = owner
+            self._look(owner)
+        out = kwargs.get("out")
+        if out is not None:
             return out[0] if isinstance(out, tuple) and len(out) == 1 else out
         return self._returned(entry, result)
+
+    def _filled(self, entry: Call, i: int, arg: list, plain: list) -> None:
+        """What a call has put into a list."""
+        if arg:
+            self.refuse("a call adds to a list that was not empty")
+            arg[:] = plain
+            return
+        leaves, rebuild = flatten(plain)
+        traced = [self.traced(x) if isinstance(x, numpy.ndarray) else x for x in leaves]
+        arg += rebuild(traced)
+        entry.lists[i] = rebuild([_of(self.result, x) for x in traced])
+
+    def _check(self, entry: Call, args: tuple) -> None:
+        """Refuse what a replay could not do the same way."""
+        name = getattr(entry.function, "__name__", "")
+        one_condition = name == "where" and len(args) == 1
+        by_mask = name == "getitem" and any(
+            isinstance(x, Traced) and x.dtype.kind == "b" for x in flatten([args[1]])[0]
+        )
+        counts = name in ("repeat", "tile") and any(isinstance(x, Traced) for x in args[1:])
+        if name in _AS_MANY_AS_VALUES_SAY or one_condition or by_mask or counts:
+            self.refuse(f"how much {name} gives depends on values")
+        for x in flatten([entry.args, entry.kwargs])[0]:
+            if isinstance(x, numpy.ndarray) and self.owner(x) in self._own:
+                self.refuse(f"it gives {name} an array {x.shape} of its own in a way not seen")
+        for x in written(entry):
+            self._compare(id(owner_of(x)))
+
+    # What changes unseen.
+
+    def _look(self, *owners: Any) -> None:
+        """Remember what is in arrays that are watched (all by default), and in gradients."""
+        for owner in owners or self._watched.values():
+            if id(owner) in self._watched:
+                self._left[id(owner)] = owner.copy()
+        for leaf, _, _ in list(self._given.values()):
+            plain = leaf.grad
+            if isinstance(plain, numpy.ndarray | numpy.generic):
+                self._given[id(leaf)] = leaf, plain, numpy.array(plain)
+            else:
+                del self._given[id(leaf)]
+
+    def _check_unseen(self) -> None:
+        """Refuse if anything was changed otherwise than by a call."""
+        for key in self._watched:
+            self._compare(key)
+        for leaf, plain, left in self._given.values():
+            if leaf.grad is not plain or not _equal(plain, left):
+                self.refuse(f"it changes the gradient of a parameter {leaf.shape} {_UNSEEN}")
+
+    def _compare(self, key: int) -> None:
+        if key in self._left and not _equal(self._watched[key], self._left[key]):
+            self.refuse(f"it changes an array {self._watched[key].shape} {_UNSEEN}")
 
     def traced(self, value: Any) -> Traced:
         """An array, or a number of NumPy's, traced."""
@@ -304,13 +397,26 @@ class Recorder(core.Hook):
         self._values.append(value)
         return Variable(len(self._values) - 1)
 
+    def input(self, value: Any) -> Any:
+        """An argument of the step, traced: an array or a generator; others as they are."""
+        if isinstance(value, numpy.random.Generator):
+            return TracedGenerator(value, self.variable(value))
+        if not isinstance(value, numpy.ndarray):
+            return value
+        self._own.add(self.owner(value))
+        return self.traced(value)
+
     def result(self, x: Traced) -> Result:
         """What is to be known of a traced array."""
         plain = x.plain
         if not isinstance(plain, numpy.ndarray):  # a number: it has no memory to share
             return Result(x.variable, (), plain.dtype, -1, False)
         is_new = plain.base is None and plain.ndim > 0 and plain.flags.c_contiguous
-        return Result(x.variable, plain.shape, plain.dtype, self.owner(plain), is_new)
+        known = id(owner_of(plain)) in self._owners
+        owner = self.owner(plain)
+        if not known and plain.base is None:
+            self._own.add(owner)
+        return Result(x.variable, plain.shape, plain.dtype, owner, is_new)
 
     def owner(self, array: Any) -> int:
         """A number for the array that ``array`` is a view of."""
@@ -320,6 +426,7 @@ class Recorder(core.Hook):
 
     def end(self) -> None:
         """Let go of all values. Somebody else may have kept one."""
+        self._check_unseen()
         self._values.clear()
         for link in self._traced:
             left = link()
@@ -327,23 +434,6 @@ class Recorder(core.Hook):
                 self.refuse(
                     f"an array {left.shape} that it has made is kept outside of it; write it into "
                     "an array that is there (np.copyto), or return it"
-                )
-
-    def _note_written(self, entry: Call) -> None:
-        """Remember what a call has left in constants that it wrote to, an optimiser's step too."""
-        found = written(entry)
-        if not found and not entry.results:
-            found = [array for array, _ in self._written.values()]
-        self._written |= {id(x): (x, x.copy()) for x in found}
-
-    def _check_written(self, entry: Call) -> None:
-        """Refuse if NumPy has changed by itself what the step also writes to."""
-        for x in flatten([entry.args, entry.kwargs])[0]:
-            array, left = self._written.get(id(x), (x, x))
-            if array is not left and not numpy.array_equal(array, left, equal_nan=True):
-                self.refuse(
-                    f"it changes an array {array.shape} in a way that is not seen, as there are "
-                    "none of its own in it; do it in a function that is marked as whole"
                 )
 
     def _returned(self, entry: Call, result: Any) -> Any:
@@ -362,6 +452,18 @@ class Recorder(core.Hook):
             name = getattr(entry.function, "__name__", "a function")
             self.refuse(f"{name} makes {type(result).__name__} of its arrays, which is no array")
         return result
+
+
+_GIVE = core.give_gradient.__wrapped__  # type: ignore[attr-defined]
+
+_UNSEEN = (
+    "in a way that is not seen, as no array of its own is in it; do it in a function that is "
+    "marked as whole"
+)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return numpy.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
 def _of(function: Callable[[Traced], Any], x: Any) -> Any:

@@ -19,7 +19,9 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as np
-from autograd import Tensor, no_grad
+from autograd import Tensor, constant, no_grad
+from autograd.backend.whole import seen
+from scratchgen.nn.batch_norm import move_average
 from scratchgen.transforms.transform import Transform, check_width, per_channel
 
 EPSILON = 1e-5
@@ -44,7 +46,7 @@ class BatchNormFlow(Transform):
         One point alone has no variance, and is normalised by the running statistics.
         """
         check_width(self, x, len(self.bias))
-        mean, variance = self.mean, self.variance
+        mean, variance = seen(self.mean), seen(self.variance)
         if rng is not None and _values(x) > 1:
             mean, variance = _statistics(x)
             self._keep(x, self.decay)
@@ -70,10 +72,9 @@ class BatchNormFlow(Transform):
     def _keep(self, x: Any, decay: float) -> None:
         """The variance of n values is on average (n − 1)/n of that of the data: made up for."""
         with no_grad():
-            mean, variance = _statistics(x)
-            variance = variance * (_values(x) / (_values(x) - 1))
-            self.mean = decay * self.mean + (1 - decay) * mean
-            self.variance = decay * self.variance + (1 - decay) * variance
+            mean, variance = map(constant, _statistics(x))
+        move_average(self.mean, mean, decay)
+        move_average(self.variance, variance, decay, _values(x) / (_values(x) - 1))
 
 
 def _statistics(x: Any) -> tuple[Any, Any]:

@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as np
+from autograd.backend import xp
 from autograd.nn import softmax, softplus
 from autograd.numpy.indexing import scatter
 from scratchgen.config import require
@@ -171,6 +172,6 @@ class SplineCoupling(Coupling):
     def _with_changed(self, function: Any, x: Any, context: Any, rng: Any = None) -> Any:
         parameters = self._ask_network(x, context, rng, self.spline.numbers)
         parameters = parameters.reshape(*x.shape, self.spline.numbers)
-        others = slice(None), np.broadcast_to(self.mask == 0, x.shape[1:])
+        others = slice(None), xp.broadcast_to(self.mask == 0, x.shape[1:])
         y, log_slope = function(x[others], parameters[others])  # (N, how many are changed)
         return self.mask * x + scatter(y, others, x.shape), np.sum(log_slope, -1)
