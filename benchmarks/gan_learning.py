@@ -20,7 +20,9 @@ from typing import Any
 import numpy
 
 from autograd import backend
-from benchmarks.gan import PLAYERS, TorchGAN, check
+from autograd.replay import recorded
+from benchmarks.bench import Options
+from benchmarks.models.gan import PLAYERS, TorchGAN, check
 from benchmarks.sampling import disturb
 from benchmarks.timing import PAUSE
 from scratchgen import data
@@ -38,14 +40,14 @@ JUDGED = 5_000  # images at most, of each
 AT_ONCE = 500
 
 
-def rows(seconds: float = 0.0) -> Iterator[dict]:
-    """A row for each of the two, and for data. ``seconds`` is not used: the steps are counted."""
+def rows(_: Options) -> Iterator[dict]:
+    """A row for each of the two, and for data. No option is used: the steps are counted."""
     import torch
 
     for name in DATA:
         images = data.load(name)
         judge, test = ImageJudge(images), images.test[:JUDGED]
-        config, _ = presets.find("gan").configured(images, [])
+        config = presets.find("gan").configured(images, [])[0]
         learners = {"here": Ours(config), "PyTorch": InTorch(torch, config)}
         _check(torch, config, images.train[: SETTINGS.batch_size])
         spent = _train(list(learners.values()), images.train)
@@ -114,12 +116,16 @@ class Ours:
         }
         flat = self.optimisers["generator"].flat
         self.average = ExponentialMovingAverage(flat, SETTINGS.average)
+        self._replayed = recorded(self._step)  # as in training
 
     def step(self, x: numpy.ndarray) -> None:
-        for player, loss, _ in self.model.turns(backend.asarray(x), self.rng):
+        self._replayed(backend.asarray(x), self.rng)
+        self.average.update()
+
+    def _step(self, x: Any, rng: Any) -> None:
+        for player, loss, _ in self.model.turns(x, rng):
             loss.backward()
             self.optimisers[player].step()
-        self.average.update()
 
     def draws(self, z: numpy.ndarray) -> numpy.ndarray:
         """(N, latents) → (N, H, W, 1), from −1 to 1."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy
 
 from autograd import backend
+from benchmarks.bench import Options
 from scratchgen.models.autoregressive.wavenet import WaveNet, WaveNetConfig
 
 COLUMNS = ("layers", "receptive field", "cached, samples/s", "naive / cached")
@@ -33,14 +34,14 @@ LARGER_FIELDS = ((12, 1), (6, 2), (4, 3), (3, 4), (2, 6), (1, 12))
 """The same: 12 layers that see 13 to 4096 samples."""
 
 
-def rows(seconds: float = 2.0) -> Iterator[dict]:
+def rows(options: Options) -> Iterator[dict]:
     """A row for each count of sequences, and for each point of the two curves."""
     for n in COUNTS:
-        yield _row(f"{n} sequences" if n > 1 else "1 sequence", WaveNetConfig(), n, seconds)
+        yield _row(f"{n} sequences" if n > 1 else "1 sequence", WaveNetConfig(), n, options.seconds)
     for curve, points in (("more layers", MORE_LAYERS), ("larger field", LARGER_FIELDS)):
         for stacks, layers in points:
             config = WaveNetConfig(stacks=stacks, layers=layers)
-            yield _row(f"{curve}, {stacks}x{layers}", config, 1, seconds)
+            yield _row(f"{curve}, {stacks}x{layers}", config, 1, options.seconds)
 
 
 def cells(row: dict) -> list[str]:

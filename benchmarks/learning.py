@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import numpy
 
-from benchmarks.characters import InTorch, Ours
+from benchmarks.bench import Options
+from benchmarks.models.characters import InTorch, Ours
 from scratchgen.data import text
 from scratchgen.optim import cosine, linear_warmup
 from scratchgen.training import presets
@@ -21,19 +22,22 @@ COLUMNS = ("bits per character", "training, s")
 PIECES = 64  # that the validation part is cut into
 
 
-def rows(seconds: float = 0.0) -> Iterator[dict]:
-    """A row for each of the two. ``seconds`` is not used: the steps are counted."""
+def rows(_: Options) -> Iterator[dict]:
+    """A row for each of the two. No option is used: the steps are counted."""
     import torch
 
     data, preset = text.load(), presets.find("charlstm")
     config, settings = preset.configured(data, [])
     steps = settings.epochs * settings.epoch_steps
-    for name, learner in {"here": Ours(config), "PyTorch": InTorch(torch, config)}.items():
+    learners: dict[str, Ours | InTorch]
+    learners = {"here": Ours(config), "PyTorch": InTorch(torch, config)}
+    for name, learner in learners.items():
         windows = _windows(learner, data.train, settings.batch_size)
         start = time.perf_counter()
         for step in range(steps):
             factor = linear_warmup(step, settings.warmup) * cosine(step, steps)
-            learner.step(*next(windows), settings.learning_rate * factor)
+            previous, targets = next(windows)
+            learner.step(previous, targets, settings.learning_rate * factor)
         spent = time.perf_counter() - start
         bits = _bits(learner, data.validation)
         yield {"name": f"{name}, {steps} steps", "bits_per_character": bits, "training_s": spent}

@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 
 from autograd import backend, no_grad
+from benchmarks.bench import Options
 from scratchgen.data import toys
 from scratchgen.judging.scores import modes_found
 from scratchgen.models.adversarial.losses import LOSSES
@@ -35,8 +36,8 @@ SEEDS = range(5)
 SAMPLES = 2_500
 
 
-def rows(seconds: float = 0.0) -> Iterator[dict]:
-    """A row for each set of points and loss. ``seconds`` is not used: the steps are counted."""
+def rows(_: Options) -> Iterator[dict]:
+    """A row for each set of points and loss. No option is used: the steps are counted."""
     for name, steps in STEPS.items():
         toy = toys.find(name)
         assert isinstance(toy, toys.Gaussians)

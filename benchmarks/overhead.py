@@ -6,6 +6,7 @@ The arrays are so small that nearly all of the time is overhead: building the gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy
@@ -13,28 +14,44 @@ import numpy
 import autograd.numpy as np
 from autograd import Tensor, backend, grad
 from autograd.nn import relu
-from benchmarks.timing import against
+from benchmarks import bench
+from benchmarks.bench import Bench, Options
+from benchmarks.timing import Program
 
 CHAIN = 1000
 BATCH, WIDTH = 32, 64
 
 
-def rows(seconds: float = 2.0) -> Iterator[dict]:
-    """One row for each program, timed in turns with PyTorch eager if it is installed."""
-    for name, ours, peer in (
-        (f"chain of {CHAIN} additions of a constant", chain(constant=True), "chain_of_constants"),
-        (f"chain of {CHAIN} additions of a variable", chain(constant=False), "chain_of_variables"),
-        ("MLP 3x64, batch 32: forward and backward", mlp(), "mlp"),
-        ("MLP 3x64, batch 32: WGAN-GP double backward", gradient_penalty(), "gradient_penalty"),
-    ):
-        yield against(name, ours, _torch(peer), seconds)
+def rows(options: Options) -> Iterator[dict]:
+    """One row for each program and peer, of which only PyTorch eager has them."""
+    benches = [
+        Bench(name, ours, {"torch": partial(_torch, peer)})
+        for name, ours, peer in (
+            (f"chain of {CHAIN} additions of a constant", chain_of_constants, _torch_constants),
+            (f"chain of {CHAIN} additions of a variable", chain_of_variables, _torch_variables),
+            ("MLP 3x64, batch 32: forward and backward", mlp, _torch_mlp),
+            ("MLP 3x64, batch 32: WGAN-GP double backward", gradient_penalty, _torch_penalty),
+        )
+    ]
+    return bench.rows(benches, options.backends, options.families, options.seconds, options.began)
 
 
-def chain(constant: bool) -> Callable[[], Any]:
+def chain_of_constants() -> Program:
     """y = x + c + c + …, forward and backward."""
-    x = Tensor(numpy.ones(1, "float32"))
-    one = backend.asarray(numpy.ones(1, "float32"))
-    c = one if constant else Tensor(one)
+    return _chain(_one())
+
+
+def chain_of_variables() -> Program:
+    """The same, where c is to have a gradient too."""
+    return _chain(Tensor(_one()))
+
+
+def _one() -> Any:
+    return backend.asarray(numpy.ones(1, "float32"))
+
+
+def _chain(c: Any) -> Program:
+    x = Tensor(_one())
 
     def run() -> None:
         y = x
@@ -62,9 +79,9 @@ def _network(x: Any, parameters: list[Tensor]) -> Any:
     return x @ parameters[6] + parameters[7]
 
 
-def mlp() -> Callable[[], Any]:
+def mlp() -> Program:
     """Mean square of the output; gradients with respect to all weights."""
-    parameters = [Tensor(a) for a in _weights()]
+    parameters = [Tensor(backend.asarray(a)) for a in _weights()]
     x = backend.asarray(_batch())
 
     def run() -> None:
@@ -75,9 +92,9 @@ def mlp() -> Callable[[], Any]:
     return run
 
 
-def gradient_penalty() -> Callable[[], Any]:
+def gradient_penalty() -> Program:
     """(‖∇ₓ D(x)‖ − 1)², differentiated by the weights (Gulrajani et al. 2017, eq. 3)."""
-    parameters = [Tensor(a) for a in _weights()]
+    parameters = [Tensor(backend.asarray(a)) for a in _weights()]
     x = backend.asarray(_batch())
 
     def run() -> None:
@@ -93,25 +110,15 @@ def gradient_penalty() -> Callable[[], Any]:
 # ------------------------------------------------------------------------- the same in PyTorch
 
 
-def _torch(name: str) -> dict[str, Callable[[], Any]]:
-    """The program on one thread and on two: the faster counts."""
-    try:
-        import torch
-    except ImportError:
-        return {}
-    programs = {
-        "chain_of_constants": lambda: _torch_chain(torch, True),
-        "chain_of_variables": lambda: _torch_chain(torch, False),
-        "mlp": lambda: _torch_mlp(torch, penalty=False),
-        "gradient_penalty": lambda: _torch_mlp(torch, penalty=True),
-    }
-    return {
-        f"torch eager, {count} threads": _on_threads(torch, count, programs[name]())
-        for count in (1, 2)
-    }
+def _torch(made: Callable[[Any, str], Program], device: str) -> dict[str, Program]:
+    """The program on one thread and on two, of which the faster counts."""
+    import torch
+
+    counts = (1, 2) if device == "cpu" else (1,)
+    return {f"threads: {count}": _on_threads(torch, count, made(torch, device)) for count in counts}
 
 
-def _on_threads(torch: Any, count: int, run: Callable[[], Any]) -> Callable[[], Any]:
+def _on_threads(torch: Any, count: int, run: Program) -> Program:
     def on_threads() -> None:
         torch.set_num_threads(count)
         run()
@@ -119,8 +126,16 @@ def _on_threads(torch: Any, count: int, run: Callable[[], Any]) -> Callable[[], 
     return on_threads
 
 
-def _torch_chain(torch: Any, constant: bool) -> Callable[[], Any]:
-    x, c = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=not constant)
+def _torch_constants(torch: Any, device: str) -> Program:
+    return _torch_chain(torch, torch.ones(1, device=device))
+
+
+def _torch_variables(torch: Any, device: str) -> Program:
+    return _torch_chain(torch, torch.ones(1, device=device, requires_grad=True))
+
+
+def _torch_chain(torch: Any, c: Any) -> Program:
+    x = torch.ones(1, device=c.device, requires_grad=True)
 
     def run() -> None:
         y = x
@@ -131,9 +146,13 @@ def _torch_chain(torch: Any, constant: bool) -> Callable[[], Any]:
     return run
 
 
-def _torch_mlp(torch: Any, penalty: bool) -> Callable[[], Any]:
-    parameters = [torch.tensor(a, requires_grad=True) for a in _weights()]
-    x = torch.tensor(_batch(), requires_grad=penalty)
+def _torch_penalty(torch: Any, device: str) -> Program:
+    return _torch_mlp(torch, device, penalty=True)
+
+
+def _torch_mlp(torch: Any, device: str, penalty: bool = False) -> Program:
+    parameters = [torch.tensor(a, device=device, requires_grad=True) for a in _weights()]
+    x = torch.tensor(_batch(), device=device, requires_grad=penalty)
 
     def network(x: Any) -> Any:
         for i in (0, 2, 4):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy
 
 from autograd import backend
+from benchmarks.bench import Options
 from scratchgen.models.autoregressive.gatedpixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from scratchgen.models.autoregressive.pixelcnn import PixelCNN, PixelCNNConfig
 
@@ -44,13 +45,13 @@ class Case:
 CASES = (Case(64, 8, 17), Case(16, 28, 2), Case(16, 28, 256))
 
 
-def rows(seconds: float = 2.0) -> Iterator[dict]:
+def rows(options: Options) -> Iterator[dict]:
     """One row for each model and case."""
     for model, config in MODELS:
         for case in CASES:
             made = model(config(case.side, case.side, levels=case.levels), backend.default_rng(0))
             disturb(made)
-            yield _row(f"{model.__name__}, {case}", made, case.images, seconds)
+            yield _row(f"{model.__name__}, {case}", made, case.images, options.seconds)
 
 
 def cells(row: dict) -> list[str]:

@@ -163,9 +163,9 @@ ENGINE: tuple[tuple[str, Callable, str, str], ...] = (
     ),
     (
         "gradients share memory with the seed",
-        core.backward_pass,
-        "else _copied(node, g)",
-        "else g",
+        core._kept,
+        "return g if owned else g.copy()",
+        "return g",
     ),
     (
         "a seed for the same node replaces the one before",
@@ -217,7 +217,7 @@ ENGINE: tuple[tuple[str, Callable, str, str], ...] = (
     ),
     (
         "a second backward pass replaces the gradients of the first",
-        Tensor.backward,
+        core.give_gradient,
         "leaf.grad += g",
         "leaf.grad = g",
     ),
@@ -227,6 +227,7 @@ ENGINE: tuple[tuple[str, Callable, str, str], ...] = (
 @contextlib.contextmanager
 def changed(function: Any, line: str, faulty: str) -> Iterator[None]:
     """Within this block ``function`` runs with ``faulty`` in the place of ``line``."""
+    function = inspect.unwrap(function)
     source = textwrap.dedent(inspect.getsource(function))
     if source.count(line) != 1:
         raise ValueError(f"{function.__qualname__} no longer has the line {line!r} once")
@@ -234,7 +235,7 @@ def changed(function: Any, line: str, faulty: str) -> Iterator[None]:
     code = compile(source.replace(line, faulty), inspect.getfile(function), "exec")
     exec(code, dict(function.__globals__), namespace)
     before = function.__code__
-    function.__code__ = namespace[function.__name__].__code__
+    function.__code__ = inspect.unwrap(namespace[function.__name__]).__code__
     try:
         yield
     finally:

@@ -10,27 +10,18 @@ from scratchgen.derivations.figures import figure_svg, formula_svg
 from scratchgen.derivations.registry import SECTIONS
 from scratchgen.derivations.report import number, summary
 from scratchgen.derivations.run import Result
+from scratchgen.page import DARK, document
 
-_STYLE = """
-:root { color-scheme: light dark; --text: #222; --page: #fff; --pale: #666; --line: #ddd;
-        --box: #f5f5f5; --good: #18794e; --bad: #c4291c; --link: #0b5cad }
-@media (prefers-color-scheme: dark) { :root { --text: #ddd; --page: #16181b; --pale: #9a9a9a;
-        --line: #383c42; --box: #202429; --good: #4cc38a; --bad: #ff8a7a; --link: #7cb8ff } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 1.5rem auto;
-       padding: 0 1rem; color: var(--text); background: var(--page) }
-a { color: var(--link) } h1, h2, h3 { line-height: 1.25 } h2 { margin-top: 3rem }
-article { border-top: 1px solid var(--line); padding: .3rem 0 1rem }
-h3 { margin: .8rem 0 .2rem; font-size: 1.1rem }
-.pale { color: var(--pale); font-size: .875rem; margin: .3rem 0; overflow-wrap: anywhere }
-.statement, .numbers { overflow-x: auto; padding: .6rem 0 } .statement svg { display: block;
-       margin: .5rem 0 } figure { margin: .5rem 0 } figure svg { max-width: 100%; height: auto }
-.holds { color: var(--good) } .fails { color: var(--bad); font-weight: bold }
-table { border-collapse: collapse; font-size: .875rem } td, th { text-align: left;
-       padding: .15rem .9rem .15rem 0; font-weight: normal; white-space: nowrap }
-th { color: var(--pale) } td.n { font-variant-numeric: tabular-nums }
-pre { background: var(--box); padding: .7rem .9rem; overflow-x: auto; font-size: .8125rem }
-nav ul { padding-left: 1.2rem; columns: 22rem } nav li { break-inside: avoid }
-summary { cursor: pointer }
+_STYLE = f"""{DARK}
+a {{ color: var(--link) }} h1, h2, h3 {{ line-height: 1.25 }} h2 {{ margin-top: 3rem }}
+article {{ border-top: 1px solid var(--line); padding: .3rem 0 1rem }}
+h3 {{ margin: .8rem 0 .2rem; font-size: 1.1rem }}
+.pale {{ font-size: .875rem; margin: .3rem 0; overflow-wrap: anywhere }}
+.statement, .numbers {{ overflow-x: auto; padding: .6rem 0 }}
+.statement svg {{ display: block; margin: .5rem 0 }} figure {{ margin: .5rem 0 }}
+.holds {{ color: var(--good) }} .fails {{ color: var(--bad); font-weight: bold }}
+td.n {{ font-variant-numeric: tabular-nums }} pre {{ padding: .7rem .9rem; font-size: .8125rem }}
+nav ul {{ padding-left: 1.2rem; columns: 22rem }} nav li {{ break-inside: avoid }}
 """
 
 
@@ -39,20 +30,14 @@ def page(results: Sequence[Result], command: str) -> str:
     sections: dict[str, list[Result]] = {}
     for result in results:
         sections.setdefault(result.claim.section, []).append(result)
-    title = "Derivations, verified"
-    return "\n".join(
-        [
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
-            f"<p>{html.escape(summary(results))}</p><pre>{html.escape(command)}</pre>",
-            "<nav>",
-            *(_contents(section, inside) for section, inside in sections.items()),
-            "</nav>",
-            *(_section(section, inside) for section, inside in sections.items()),
-            "</body></html>\n",
-        ]
-    )
+    body = [
+        f"<p>{html.escape(summary(results))}</p><pre>{html.escape(command)}</pre>",
+        "<nav>",
+        *(_contents(section, inside) for section, inside in sections.items()),
+        "</nav>",
+        *(_section(section, inside) for section, inside in sections.items()),
+    ]
+    return document("Derivations, verified", body, style=_STYLE, width=52)
 
 
 def _contents(section: str, results: Sequence[Result]) -> str:

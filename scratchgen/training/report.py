@@ -12,18 +12,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from scratchgen.page import document
 from scratchgen.training.media.medium import Medium
 from scratchgen.training.progress import validation_of
 from scratchgen.training.run_folder import RunFolder
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff }
-pre { background: #f4f4f4; padding: .6rem .8rem; overflow-x: auto }
-img, svg { max-width: 100%; height: auto }
-.samples img { max-width: 36rem; image-rendering: pixelated; border: 1px solid #ddd }
-table { border-collapse: collapse } td, th { padding: .15rem 1rem .15rem 0; text-align: left;
-        border-bottom: 1px solid #ddd; font-weight: normal } th { color: #555 }
+:root { --pale: #555; --box: #f4f4f4 } body { margin: 2rem auto }
+img, svg { max-width: 100%; height: auto } pre { padding: .6rem .8rem }
+.samples img { max-width: 36rem; image-rendering: pixelated; border: 1px solid var(--line) }
+table { font-size: inherit } td, th { padding: .15rem 1rem .15rem 0; white-space: normal;
+        border-bottom: 1px solid var(--line) }
 """
 
 
@@ -31,25 +30,20 @@ def page(folder: RunFolder, medium: Medium, results: Sequence[str]) -> str:
     """The report of the run in ``folder`` as HTML. ``results``: the lines that say how it ended."""
     config = folder.read_config()
     epochs = [record for record in folder.read_metrics() if "step" in record]
-    title = html.escape(f"{config['model']} on {config['data']}")
     samples = sorted((folder.path / "samples").iterdir())
-    return "\n".join(
-        [
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
-            f"<pre>{html.escape(config['command'])}</pre>",
-            *(f"<p>{html.escape(line)}</p>" for line in results),
-            "<h2>Training</h2>",
-            _curves(epochs, medium.unit),
-            "<h2>Samples</h2>",
-            *(_SHOWN[path.suffix](path) for path in samples if path.suffix in _SHOWN),
-            "<h2>Settings</h2>",
-            _table({**config["config"], **config["training"]}),
-            "<h2>Run</h2>",
-            _table({name: x for name, x in config.items() if name not in ("config", "training")}),
-            "</body></html>\n",
-        ]
-    )
+    body = [
+        f"<pre>{html.escape(config['command'])}</pre>",
+        *(f"<p>{html.escape(line)}</p>" for line in results),
+        "<h2>Training</h2>",
+        _curves(epochs, medium.unit),
+        "<h2>Samples</h2>",
+        *(_SHOWN[path.suffix](path) for path in samples if path.suffix in _SHOWN),
+        "<h2>Settings</h2>",
+        _table({**config["config"], **config["training"]}),
+        "<h2>Run</h2>",
+        _table({name: x for name, x in config.items() if name not in ("config", "training")}),
+    ]
+    return document(f"{config['model']} on {config['data']}", body, style=_STYLE, width=60)
 
 
 def _curves(epochs: Sequence[dict[str, Any]], unit: str) -> str:

@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence
 from rich.console import Console
 
 from autograd import backend
+from autograd.backend.whole import whole as in_each_step
 from scratchgen.errors import Interrupted, RunError
 from scratchgen.judging import classifier
 from scratchgen.models.adversarial.game import Game
@@ -226,9 +227,13 @@ def test_a_run_that_was_interrupted_ends_with_the_same_file_byte_for_byte(
     model, uninterrupted = whole
     loss, count = Game.generator_loss, iter(range(1, 1000))
 
-    def stopping(self, *more):
+    @in_each_step
+    def stop():
         if next(count) == step:
             os.kill(os.getpid(), signal.SIGINT)
+
+    def stopping(self, *more):
+        stop()
         return loss(self, *more)
 
     with monkeypatch.context() as patched:

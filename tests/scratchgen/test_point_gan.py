@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from autograd import backend
+from autograd.backend.whole import whole as in_each_step
 from scratchgen import cli
 from scratchgen.config import override
 from scratchgen.data import points, toys
@@ -144,11 +145,13 @@ def watched(monkeypatch):
     """What happens in training: for each loss, whose it is, of what data and with what weights."""
     seen, critic_loss, generator_loss = [], PointGAN.critic_loss, PointGAN.generator_loss
 
+    @in_each_step
     def note(player, gan, data):
+        data = None if data is None else backend.to_numpy(data).copy()
         seen.append((player, data, weights(gan.critic), weights(gan.generator)))
 
     def of_critic(self, real, *more):
-        note("critic", self, backend.to_numpy(real).copy())
+        note("critic", self, real)
         return critic_loss(self, real, *more)
 
     def of_generator(self, *more):
@@ -225,9 +228,13 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit_with_both_players(tmp_path, 
     whole, _ = train(tmp_path / "whole", *changes)
     generator_loss, count = PointGAN.generator_loss, iter(range(1, 1000))
 
-    def stopping(self, *more):
+    @in_each_step
+    def stop():
         if next(count) == 6:
             os.kill(os.getpid(), signal.SIGINT)
+
+    def stopping(self, *more):
+        stop()
         return generator_loss(self, *more)
 
     with monkeypatch.context() as patched:
@@ -266,8 +273,12 @@ def test_a_run_that_diverges_later_keeps_the_last_good_checkpoint(tmp_path, monk
     good, _ = train(tmp_path / "good", "epochs=1", "epoch_steps=4")
     critic_loss, count = PointGAN.critic_loss, iter(range(1000))
 
+    @in_each_step
+    def factor():
+        return numpy.array(numpy.inf if next(count) >= 5 * 3 else 1.0)
+
     def spoilt(self, *more):
-        return critic_loss(self, *more) * (numpy.inf if next(count) >= 5 * 3 else 1.0)
+        return critic_loss(self, *more) * factor()
 
     monkeypatch.setattr(PointGAN, "critic_loss", spoilt)
     with pytest.raises(RunError, match="the critic became"):

@@ -13,6 +13,7 @@ from rich.console import Console
 from scipy.io import wavfile
 
 from autograd import backend
+from autograd.backend.whole import whole as in_each_step
 from scratchgen import metrics
 from scratchgen.data import sound, text, wav
 from scratchgen.errors import Interrupted, RunError, UsageError
@@ -152,9 +153,13 @@ def test_a_text_run_that_was_stopped_resumes_bit_for_bit_with_the_state_it_carri
 def press_ctrl_c_at(step, model, monkeypatch):
     loss, count = model.loss, iter(range(1, 1000))
 
-    def acting(self, batch, rng, number):
+    @in_each_step
+    def act():
         if next(count) == step:
             os.kill(os.getpid(), signal.SIGINT)
+
+    def acting(self, batch, rng, number):
+        act()
         return loss(self, batch, rng)
 
     monkeypatch.setattr(model, "loss", acting)

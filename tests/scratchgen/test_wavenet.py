@@ -359,7 +359,7 @@ def test_a_sequence_shorter_than_the_receptive_field_has_a_density():
 def test_conditions_that_do_not_fit_are_an_error_of_one_line(fields, context, message):
     model = make(**fields)
     if context is not None:
-        arrays = [None if x is None else backend.asarray(x) for x in vars(context).values()]
+        arrays = [None if x is None else backend.asarray(x) for x in context._asdict().values()]
         context = Conditions(*arrays)
     with pytest.raises(ValueError, match=message) as error:
         model.log_prob(codes((2, 5)), context)

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import autograd.numpy as np
 from autograd import Tensor, constant, no_grad
@@ -93,8 +93,7 @@ class WaveNetConfig:
         return 1 + sum((self.kernel - 1) * d for d in self.dilations)
 
 
-@dataclass(frozen=True)
-class Conditions:
+class Conditions(NamedTuple):
     """What the sequences are conditioned on; what the model has no use for must be None."""
 
     labels: Any = None

@@ -1,0 +1,25 @@
+"""What timings are taken on."""
+
+import os
+
+from benchmarks.machine import device_name, machine
+
+
+def test_a_machine_is_told_by_its_parts():
+    about = machine(["numpy"], [], [0, 1], True)
+    assert {"processor", "cores", "python", "numpy", "scipy", "blas", "pinned"} <= about.keys()
+    assert about["freed memory"] == "kept" and about["device"] == device_name()
+    assert about["blas"]
+
+
+def test_a_device_is_a_name_for_a_folder():
+    name = device_name()
+    assert name.endswith(f"-{os.cpu_count()}-cores")
+    assert name == name.lower() and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_marks_and_clock_rates_are_no_part_of_the_name(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    text = "Intel(R) Xeon(R) CPU E5-2690 v4 @ 2.60GHz"
+    monkeypatch.setattr("benchmarks.machine._processor", lambda: text)
+    assert device_name() == "intel-xeon-e5-2690-v4-8-cores"
