@@ -17,11 +17,11 @@ in every call, and of parameters, which stay where they are in memory. It must n
 by a value, nor keep an array that it has made. None of this is taken on trust:
 
 * a step that reads a value or keeps an array is found out as it is recorded;
-* it is recorded twice, and the recordings must agree: else it depends on something that changes;
+* it is recorded twice, once more in its third call, and now and then after that, and all recordings
+  must agree: else it depends on something that changes;
 * what it changes by itself, and not by a call that is written down, is seen to have changed;
 * arguments of other shapes, or other numbers among them, make recordings of their own;
-* a replay looks whether parameters are where they were, and whether their gradients are used up;
-* every now and then it is recorded once more, and compared with what is replayed.
+* a replay looks whether parameters are where they were, and whether their gradients are used up.
 
 What cannot be found out: what a step prints, counts or keeps in attributes that are no arrays is
 done when it is recorded, and then no more.
@@ -76,7 +76,7 @@ class NotReplayed(UserWarning):
 
 
 def recorded(step: Callable[..., Any]) -> Recorded:
-    """``step``, to be recorded in its first two calls and then replayed; usable as a decorator.
+    """``step``, to be recorded in its first calls and then replayed; usable as a decorator.
 
     Its arguments are arrays, generators, numbers, strings and Tensors, nested in tuples, lists and
     dicts, by position. It returns what ``step`` returns, with plain arrays in the place of Tensors.

@@ -28,6 +28,7 @@ from autograd import core
 from autograd.backend.whole import state
 from autograd.changes import owner_of
 from autograd.structures import flatten, like
+from autograd.watched import Watch
 
 _OF_NO_VALUE = "shape dtype ndim size nbytes itemsize strides flags base".split()  # attributes
 
@@ -272,10 +273,7 @@ class Recorder(core.Hook):
         self._owners: dict[int, int] = {}
         self._own: set[int] = set()  # owners of what the step was given, or made
         self._traced: list[weakref.ref[Traced]] = []
-        self._watched = {id(owner_of(x)): owner_of(x) for x in watched}
-        self._left: dict[int, Any] = {}  # what calls have left in them
-        self._given: dict[int, tuple[core.Tensor, Any, Any]] = {}  # leaves and their gradients
-        self._look()
+        self._watch = Watch(watched)
 
     def refuse(self, reason: str) -> None:
         """The step cannot be replayed. The first reason counts."""
@@ -300,12 +298,18 @@ class Recorder(core.Hook):
     # What arrays tell it.
 
     def whole(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-        """A call of a function that may change arrays besides: an optimiser's step."""
-        self._check_unseen()
+        """A call of a function that, if it returns nothing, may change what is watched."""
+        if function is _GIVE:
+            result = self.call(function, args, kwargs)
+            if not isinstance(args[0].data, Traced):
+                self._watch.given(args[0])
+            return result
+        annotations = getattr(function, "__annotations__", {})
+        if annotations.get("return") not in (None, "None"):
+            return self.call(function, args, kwargs)
+        self._refuse_changes()
         result = self.call(function, args, kwargs)
-        if function is _GIVE and not isinstance(args[0].data, Traced):
-            self._given[id(args[0])] = args[0], None, None
-        self._look()
+        self._watch.look()
         return result
 
     def call(self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -325,9 +329,8 @@ class Recorder(core.Hook):
             if type(arg) is list and len(plain) != len(arg):
                 self._filled(entry, i, arg, plain)
         self.calls.append(entry)
-        for owner in map(owner_of, written(entry)):
-            self._watched[id(owner)] = owner
-            self._look(owner)
+        for x in written(entry):
+            self._watch.written(x)
         out = kwargs.get("out")
         if out is not None:
             return out[0] if isinstance(out, tuple) and len(out) == 1 else out
@@ -358,33 +361,12 @@ class Recorder(core.Hook):
             if isinstance(x, numpy.ndarray) and self.owner(x) in self._own:
                 self.refuse(f"it gives {name} an array {x.shape} of its own in a way not seen")
         for x in written(entry):
-            self._compare(id(owner_of(x)))
+            if reason := self._watch.changed(x):
+                self.refuse(reason)
 
-    # What changes unseen.
-
-    def _look(self, *owners: Any) -> None:
-        """Remember what is in arrays that are watched (all by default), and in gradients."""
-        for owner in owners or self._watched.values():
-            if id(owner) in self._watched:
-                self._left[id(owner)] = owner.copy()
-        for leaf, _, _ in list(self._given.values()):
-            plain = leaf.grad
-            if isinstance(plain, numpy.ndarray | numpy.generic):
-                self._given[id(leaf)] = leaf, plain, numpy.array(plain)
-            else:
-                del self._given[id(leaf)]
-
-    def _check_unseen(self) -> None:
-        """Refuse if anything was changed otherwise than by a call."""
-        for key in self._watched:
-            self._compare(key)
-        for leaf, plain, left in self._given.values():
-            if leaf.grad is not plain or not _equal(plain, left):
-                self.refuse(f"it changes the gradient of a parameter {leaf.shape} {_UNSEEN}")
-
-    def _compare(self, key: int) -> None:
-        if key in self._left and not _equal(self._watched[key], self._left[key]):
-            self.refuse(f"it changes an array {self._watched[key].shape} {_UNSEEN}")
+    def _refuse_changes(self) -> None:
+        for reason in self._watch.changes():
+            self.refuse(reason)
 
     def traced(self, value: Any) -> Traced:
         """An array, or a number of NumPy's, traced."""
@@ -426,7 +408,7 @@ class Recorder(core.Hook):
 
     def end(self) -> None:
         """Let go of all values. Somebody else may have kept one."""
-        self._check_unseen()
+        self._refuse_changes()
         self._values.clear()
         for link in self._traced:
             left = link()
@@ -455,15 +437,6 @@ class Recorder(core.Hook):
 
 
 _GIVE = core.give_gradient.__wrapped__  # type: ignore[attr-defined]
-
-_UNSEEN = (
-    "in a way that is not seen, as no array of its own is in it; do it in a function that is "
-    "marked as whole"
-)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return numpy.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
 def _of(function: Callable[[Traced], Any], x: Any) -> Any:

@@ -23,7 +23,8 @@ def whole(function: F) -> F:
     For functions of plain arrays that work in parts, on several cores, or in memory of their own,
     for checks that read values, and for what changes in a step: weights, running averages. What
     they read is what they are given, so they are no closures; of that they change no array but one
-    that stays where it is from step to step. (Primitives are kept as a whole without being told.)
+    that stays where it is from step to step, and then they return nothing. (Primitives are kept as
+    a whole without being told.)
     """
 
     @functools.wraps(function)
