@@ -275,7 +275,7 @@ def test_a_run_that_diverges_later_keeps_the_last_good_checkpoint(tmp_path, monk
 
     @in_each_step
     def factor():
-        return numpy.array(numpy.inf if next(count) >= 5 * 3 else 1.0)
+        return backend.asarray(numpy.inf if next(count) >= 5 * 3 else 1.0, "float32")
 
     def spoilt(self, *more):
         return critic_loss(self, *more) * factor()
