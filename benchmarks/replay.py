@@ -10,8 +10,8 @@ Besides the times a row has
     calls             of which the program consists
     lines             of its source, with those that end a variable
     buffer_bytes      of the buffers that are planned for it
-    recording_steps   how many steps, not replayed, take as long as the first two calls, in which
-                      it is recorded twice, planned and written (and taken twice)
+    recording_steps   how many steps, not replayed, take as long as the first three calls, in which
+                      it is recorded, planned and written (and taken)
     pays_after        how many steps a training needs until it has gained more than that cost
 """
 
@@ -51,6 +51,7 @@ COLUMNS = (
 NOT = "not replayed"
 chart = charts.chart  # of the ratios
 RATE = 1e-4  # the learning rate; low, for some batches are noise
+RECORDED = 3  # calls, before replays begin
 PLAIN = 3  # steps before the recording, whose median its cost is told in
 
 Step = tuple[Callable[..., None], tuple[Any, Any]]
@@ -127,7 +128,7 @@ def _row(name: str, made: Callable[[], Step], seconds: float) -> dict[str, Any]:
     step, args = made()
     plain_ms = statistics.median(_ms(partial(step, *args)) for _ in range(1 + PLAIN))
     replayed = recorded(step)
-    recording_ms = _ms(partial(replayed, *args)) + _ms(partial(replayed, *args))
+    recording_ms = sum(_ms(partial(replayed, *args)) for _ in range(RECORDED))
     if replayed.refusal is not None:
         raise RunError(f"{name}: the step is not replayed: {replayed.refusal}")
     about = _about(step, args, replayed.source)
@@ -140,13 +141,13 @@ def _row(name: str, made: Callable[[], Step], seconds: float) -> dict[str, Any]:
         **timed,
         **about,
         "recording_steps": recording_ms / plain_ms,
-        "pays_after": (recording_ms - 2 * plain_ms) / gain if gain > 0 else None,
+        "pays_after": (recording_ms - RECORDED * plain_ms) / gain if gain > 0 else None,
     }
 
 
 def _about(step: Callable[..., None], args: tuple[Any, Any], source: str) -> dict[str, int]:
     """Of the program: its calls, its lines, the bytes of its buffers."""
-    lines = [line.strip() for line in source.splitlines()]
+    lines = [line.strip() for line in source.splitlines() if not line.startswith("#")]
     begins = ("def ", "del ", "return ")
     calls = [line for line in lines if not line.startswith(begins) and not line.endswith("= []")]
     recording, _ = record(step, args)
