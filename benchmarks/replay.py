@@ -28,7 +28,9 @@ import numpy
 
 import autograd.numpy as np
 from autograd import backend
-from autograd.replay import Program, record, recorded
+from autograd.program import Program
+from autograd.recording import record
+from autograd.replay import recorded
 from benchmarks import chart as charts
 from benchmarks.bench import Options
 from benchmarks.models import characters, pixelcnn, realnvp, vae

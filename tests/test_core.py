@@ -490,3 +490,12 @@ def test_targets_limit_the_backward_pass_to_what_leads_to_them():
         [(node, g)] = backward_pass([(y.node, array(1.0).reshape(()))], [x.node])
     assert node is x.node and host(g) == 9.0
     assert w.grad is None and x.grad is None
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_gradients_of_several_backward_passes_add_up(shape, create_graph):
+    x = Tensor(backend.asarray(numpy.full(shape, 2.0)))
+    for _ in range(3):
+        np.sum(x * x).backward(create_graph=create_graph)
+    numpy.testing.assert_array_equal(backend.to_numpy(x.grad), numpy.full(shape, 12.0))

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from autograd import backend
-from autograd.replay import Program
+from autograd.program import Program
 from scratchgen.config import assigned
 from scratchgen.training import presets
 from scratchgen.training.run import Run
