@@ -47,27 +47,15 @@ class _Hidden(Node):
         return []
 
 
-class Ours:
-    """A case on the current backend."""
+class _Passes:
+    """What both ways to run a case have in common."""
 
-    def __init__(self, case: Case, data: Data) -> None:
-        self.variables: list[Tensor] = []  # in the order of the inputs
-        self.run = case.ours(*map(self._variable, data.inputs))
-        self.gradients = [backend.asarray(g) for g in data.gradients]
-        self.outputs: tuple[Tensor, ...] = ()
-        self.passes: dict[str, Program] = {
-            FORWARD: self.run,
-            BACKWARD: self.backward,
-            BOTH: self.both,
-        }
+    run: Callable[[], Any]
+    outputs: tuple[Any, ...] = ()  # of the graph that is walked every time
 
-    def _variable(self, given: Input) -> Any:
-        array = backend.asarray(given.array)
-        if given.role == CONSTANT:
-            return array
-        variable = Tensor(array, _Hidden(array)) if given.role == HIDDEN else Tensor(array)
-        self.variables.append(variable)
-        return variable
+    @property
+    def passes(self) -> dict[str, Program]:
+        return {FORWARD: self.run, BACKWARD: self.backward, BOTH: self.both}
 
     def backward(self) -> None:
         if not self.outputs:
@@ -77,7 +65,28 @@ class Ours:
     def both(self) -> None:
         self._pull_back(in_a_tuple(self.run()), retain=False)
 
-    def _pull_back(self, outputs: tuple[Tensor, ...], retain: bool) -> None:
+    def _pull_back(self, outputs: tuple[Any, ...], retain: bool) -> None:
+        """Leave the gradients of all variables."""
+        raise NotImplementedError
+
+
+class Ours(_Passes):
+    """A case on the current backend."""
+
+    def __init__(self, case: Case, data: Data) -> None:
+        self.variables: list[Tensor] = []  # in the order of the inputs
+        self.run = case.ours(*map(self._variable, data.inputs))
+        self.gradients = [backend.asarray(g) for g in data.gradients]
+
+    def _variable(self, given: Input) -> Any:
+        array = backend.asarray(given.array)
+        if given.role == CONSTANT:
+            return array
+        variable = Tensor(array, _Hidden(array)) if given.role == HIDDEN else Tensor(array)
+        self.variables.append(variable)
+        return variable
+
+    def _pull_back(self, outputs: tuple[Any, ...], retain: bool) -> None:
         for variable in self.variables:
             variable.grad = None
         if len(outputs) == 1:
@@ -98,7 +107,7 @@ class Ours:
         return node.gradient if isinstance(node, _Hidden) else variable.grad
 
 
-class InTorch:
+class InTorch(_Passes):
     """A case in PyTorch, in one layout."""
 
     def __init__(
@@ -109,12 +118,6 @@ class InTorch:
         self.axes: list[Any] = []  # of the variables
         self.run = case.in_torch(torch, *map(self._variable, data.inputs))
         self.gradients = [self._tensor(g, case.output_axes) for g in data.gradients]
-        self.outputs: tuple[Any, ...] = ()
-        self.passes: dict[str, Program] = {
-            FORWARD: self.run,
-            BACKWARD: self.backward,
-            BOTH: self.both,
-        }
 
     def _tensor(self, array: numpy.ndarray, axes: tuple[int, ...] | None) -> Any:
         if axes is not None:
@@ -132,14 +135,6 @@ class InTorch:
         self.variables.append(variable)
         self.axes.append(given.axes)
         return variable
-
-    def backward(self) -> None:
-        if not self.outputs:
-            self.outputs = in_a_tuple(self.run())
-        self._pull_back(self.outputs, retain=True)
-
-    def both(self) -> None:
-        self._pull_back(in_a_tuple(self.run()), retain=False)
 
     def _pull_back(self, outputs: tuple[Any, ...], retain: bool) -> None:
         for variable in self.variables:

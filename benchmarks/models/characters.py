@@ -23,7 +23,7 @@ from autograd import backend, no_grad
 from autograd.backend.whole import whole
 from autograd.replay import recorded
 from benchmarks.bench import Bench
-from benchmarks.models.steps import TOLERANCE, JaxStep, threads, torch_compiled
+from benchmarks.models.steps import TOLERANCE, JaxStep, threads, torch_compiled, torch_eager
 from benchmarks.timing import Program
 from scratchgen.models.autoregressive.characters import CharacterConfig, CharacterModel
 from scratchgen.optim import Adam, clip_by_norm
@@ -146,7 +146,7 @@ class Ours:
 
 def in_torch(case: Case, device: str) -> dict[str, Program]:
     """The step in PyTorch, on one thread and on all."""
-    return _torch_steps(case, device, lambda _, loss: loss)
+    return _torch_steps(case, device, torch_eager)
 
 
 def in_torch_compiled(case: Case, device: str) -> dict[str, Program]:

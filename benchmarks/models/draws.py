@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.models.steps import jax_device
+from benchmarks.models.steps import jax_device, threads
 from benchmarks.timing import Program
 
 
@@ -18,6 +18,20 @@ def torch_draws(torch: Any, sample: Callable[[int], Any], n: int, count: int) ->
             return sample(n)
 
     return run
+
+
+def torch_samplings(
+    torch: Any,
+    sample: Callable[[int], Any],
+    n: int,
+    device: str,
+    made: Callable[[Any, Callable], Callable],
+) -> dict[str, Program]:
+    """``sample(n)`` with each number of threads. ``made(torch, sample)``: what is timed of it."""
+    return {
+        f"threads: {count}": torch_draws(torch, made(torch, sample), n, count)
+        for count in threads(device)
+    }
 
 
 def jax_draws(

@@ -29,6 +29,7 @@ from benchmarks.models.steps import (
     JaxStep,
     threads,
     torch_compiled,
+    torch_eager,
     torch_step,
 )
 from benchmarks.sampling import disturb
@@ -154,7 +155,7 @@ def in_torch_compiled(case: Case, player: str, device: str) -> dict[str, Program
 
 def sampling_in_torch(case: Case, device: str) -> dict[str, Program]:
     """Sampling in PyTorch, in both layouts, with each number of threads."""
-    return _torch_samplings(case, device, lambda _, sample: sample)
+    return _torch_samplings(case, device, torch_eager)
 
 
 def sampling_in_torch_compiled(case: Case, device: str) -> dict[str, Program]:

@@ -25,7 +25,7 @@ import numpy
 from autograd import backend, no_grad
 from autograd.nn import relu
 from benchmarks.bench import Bench
-from benchmarks.models.steps import TOLERANCE, JaxStep, torch_compiled, torch_step
+from benchmarks.models.steps import TOLERANCE, JaxStep, torch_compiled, torch_eager, torch_step
 from benchmarks.sampling import disturb
 from benchmarks.timing import Program, training_step
 from scratchgen.models.autoregressive.images import AutoregressiveModel, CachedGeneration
@@ -175,7 +175,7 @@ def _places(case: Case) -> Iterator[list[tuple[int, int]]]:
 
 def in_torch(case: Case, device: str) -> dict[str, Program]:
     """The step in PyTorch, in each layout."""
-    return _torch_steps(case, device, lambda _, loss: loss)
+    return _torch_steps(case, device, torch_eager)
 
 
 def in_torch_compiled(case: Case, device: str) -> dict[str, Program]:

@@ -52,6 +52,31 @@ def torch_step(
     return run
 
 
+def torch_steps(
+    torch: Any,
+    network: Callable[[], Any],
+    batch: Any,
+    rate: float,
+    device: str,
+    made: Callable[[Any, Callable], Callable],
+) -> dict[str, Program]:
+    """The step with each number of threads: of a network's ``loss(batch)``, for its ``parameters``.
+
+    ``network()`` is another one each time. ``made(torch, loss)``: what is timed of a loss.
+    """
+    programs = {}
+    for count in threads(device):
+        own = network()
+        loss = partial(made(torch, own.loss), batch)
+        programs[f"threads: {count}"] = torch_step(torch, loss, own.parameters, rate, count)
+    return programs
+
+
+def torch_eager(torch: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as it is."""
+    return function
+
+
 def torch_compiled(torch: Any, loss: Callable[..., Any]) -> Callable[..., Any]:
     """The loss compiled, and with it its backward pass."""
     return torch.compile(loss, dynamic=False)

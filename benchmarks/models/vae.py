@@ -21,13 +21,13 @@ import numpy
 
 from autograd import backend, no_grad
 from benchmarks.bench import Bench
-from benchmarks.models.draws import jax_draws, torch_draws
+from benchmarks.models.draws import jax_draws, torch_samplings
 from benchmarks.models.steps import (
     TOLERANCE,
     JaxStep,
-    threads,
     torch_compiled,
-    torch_step,
+    torch_eager,
+    torch_steps,
 )
 from benchmarks.sampling import disturb
 from benchmarks.timing import Program, training_step
@@ -103,47 +103,42 @@ def ours_sampling(case: Case) -> Program:
 
 def in_torch(case: Case, device: str) -> dict[str, Program]:
     """The step in PyTorch, with each number of threads."""
-    return _torch_steps(case, device, lambda _, loss: loss)
+    return _steps(case, device, torch_eager)
 
 
 def in_torch_compiled(case: Case, device: str) -> dict[str, Program]:
     """The same with the loss, and so its backward pass, compiled."""
-    return _torch_steps(case, device, torch_compiled)
+    return _steps(case, device, torch_compiled)
 
 
-def _torch_steps(case: Case, device: str, made: Callable) -> dict[str, Program]:
+def _steps(case: Case, device: str, made: Callable) -> dict[str, Program]:
     import torch
 
     x = torch.from_numpy(batch_of(case)).reshape(case.batch, -1).to(device)
-    programs = {}
-    for count in threads(device):
-        network = TorchVAE(torch, model_of(case), device)
-        check(case, *found_in_torch(torch, case, network), device)
-        loss = partial(made(torch, network.loss), x)
-        programs[f"threads: {count}"] = torch_step(torch, loss, network.parameters, RATE, count)
-    return programs
+    return torch_steps(torch, lambda: _checked(torch, case, device), x, RATE, device, made)
 
 
 def sampling_in_torch(case: Case, device: str) -> dict[str, Program]:
     """Sampling in PyTorch, with each number of threads."""
-    return _torch_samplings(case, device, lambda _, sample: sample)
+    return _samplings(case, device, torch_eager)
 
 
 def sampling_in_torch_compiled(case: Case, device: str) -> dict[str, Program]:
     """The same, compiled."""
-    return _torch_samplings(case, device, torch_compiled)
+    return _samplings(case, device, torch_compiled)
 
 
-def _torch_samplings(case: Case, device: str, made: Callable) -> dict[str, Program]:
+def _samplings(case: Case, device: str, made: Callable) -> dict[str, Program]:
     import torch
 
+    sample = _checked(torch, case, device).sample
+    return torch_samplings(torch, sample, case.images, device, made)
+
+
+def _checked(torch: Any, case: Case, device: str) -> TorchVAE:
     network = TorchVAE(torch, model_of(case), device)
     check(case, *found_in_torch(torch, case, network), device)
-
-    return {
-        f"threads: {count}": torch_draws(torch, made(torch, network.sample), case.images, count)
-        for count in threads(device)
-    }
+    return network
 
 
 class TorchVAE:

@@ -25,7 +25,7 @@ import numpy
 
 from autograd import backend
 from benchmarks.bench import Bench
-from benchmarks.models.steps import TOLERANCE, JaxStep, torch_compiled, torch_step
+from benchmarks.models.steps import TOLERANCE, JaxStep, torch_compiled, torch_eager, torch_step
 from benchmarks.timing import Program, training_step
 from scratchgen.models.autoregressive.wavenet import WaveNet, WaveNetConfig
 
@@ -100,7 +100,7 @@ def check(case: Case, parameters: Any, found: float, device: str) -> None:
 
 def in_torch(case: Case, device: str) -> dict[str, Program]:
     """The step in PyTorch, with each way to the skip."""
-    return _torch_steps(case, device, lambda _, loss: loss)
+    return _torch_steps(case, device, torch_eager)
 
 
 def in_torch_compiled(case: Case, device: str) -> dict[str, Program]:
