@@ -10,6 +10,7 @@ whatever else is shared between cores (:mod:`autograd.backend.threads`); here th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from autograd import backend
 from autograd.backend import Array, xp
@@ -19,26 +20,75 @@ SMALL = 10**6  # multiplications
 TINY = 2**13  # multiplications, for which OpenBLAS takes no second thread
 MANY = 4  # times as many rows as columns
 LIGHT = 8  # multiplications that take as long as other work on one number
+LONG = 256  # numbers a sum, from which tiles are faster
+TILE_ROWS = 32
+TILE_COLUMNS = 32, 16  # the best first
 
 
-def product(x: Array, y: Array) -> Array:
-    """x @ y for matrices whose shapes fit."""
+Finish = Callable[[Array, slice], object]
+"""What is done to a part of a product while a core has it in its cache: (part, which columns)."""
+
+
+def _nothing(part: Array, columns: slice) -> None:
+    pass
+
+
+def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
+    """x @ y for matrices whose shapes fit, of which each part was given to ``finish``."""
     (m, k), n = x.shape, y.shape[1]
     work = m * k * n // LIGHT
     if backend.current() != "numpy" or work < WORTH_SHARING:
-        return matmul_on_one_core(x, y)
+        out = matmul_on_one_core(x, y)
+        finish(out, slice(n))
+        return out
     if k >= MANY * max(m, n):
         x = x.T
-        return sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work))
+        out = sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work))
+        finish(out, slice(n))
+        return out
     out = xp.empty((m, n), xp.result_type(x, y))
-    if m >= MANY * max(k, n):
+    many = m >= MANY * max(k, n)
+    if many:
         y = xp.ascontiguousarray(y)
-        in_parts(lambda start, stop: multiply(x[start:stop], y, out[start:stop]), m, work)
-    elif m >= n:
-        in_parts(lambda i, j: xp.matmul(x[i:j], y, out=out[i:j]), m, work)
+
+    def some_rows(start: int, stop: int) -> None:
+        (multiply if many else _matmul)(x[start:stop], y, out[start:stop])
+        finish(out[start:stop], slice(n))
+
+    def some_columns(start: int, stop: int) -> None:
+        columns = slice(start, stop)
+        _matmul(x, y[:, columns], out[:, columns])
+        finish(out[:, columns], columns)
+
+    if m >= n:
+        in_parts(some_rows, m, work)
     else:
-        in_parts(lambda i, j: xp.matmul(x, y[:, i:j], out=out[:, i:j]), n, work)
+        in_parts(some_columns, n, work)
     return out
+
+
+def _matmul(x: Array, y: Array, out: Array) -> None:
+    """x @ y to ``out``, on one core.
+
+    With the transpose of a matrix that lies in order, such as weights in a backward pass, OpenBLAS
+    is slow unless x has hundreds of rows: so that is done in tiles. For x of (64, 784) and y of
+    (784, 400), in float32 on one core, 107 GFLOP/s in place of 76.
+    """
+    (m, k), n = x.shape, y.shape[1]
+    width = next((w for w in TILE_COLUMNS if TILE_ROWS * k * w <= SMALL and w <= n), 0)
+    is_transpose = x.flags.c_contiguous and y.strides[0] == y.itemsize
+    if not is_transpose or not width or m < TILE_ROWS or k < LONG:
+        xp.matmul(x, y, out=out)
+        return
+    rows, columns = m - m % TILE_ROWS, n - n % width  # in whole tiles
+    tiles = out[:rows, :columns].reshape(rows // TILE_ROWS, TILE_ROWS, columns // width, width)
+    xp.matmul(
+        x[:rows].reshape(rows // TILE_ROWS, 1, TILE_ROWS, k),
+        y[:, :columns].reshape(k, columns // width, width).swapaxes(0, 1),
+        out=tiles.swapaxes(1, 2),
+    )
+    xp.matmul(x[rows:], y, out=out[rows:])
+    xp.matmul(x[:rows], y[:, columns:], out=out[:rows, columns:])
 
 
 def matmul_on_one_core(x: Array, y: Array) -> Array:

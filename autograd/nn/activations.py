@@ -15,6 +15,7 @@ import numpy
 
 from autograd import backend
 from autograd.backend import xp
+from autograd.backend.maxima import at_least
 from autograd.backend.threads import in_blocks, in_parts
 from autograd.backend.whole import whole
 from autograd.core import constant, defvjp, is_recording
@@ -58,7 +59,7 @@ def softplus(x):
     xp.negative(y, out=y)
     xp.exp(y, out=y)
     xp.log1p(y, out=y)
-    y += xp.maximum(x, 0)
+    y += at_least(0, x)
     return y
 
 
@@ -103,7 +104,7 @@ def _times_slope(g: Any, y: Any, slope: float) -> Any:
         for rows, slopes in _blocks(g, start, stop):
             slopes[...] = y[rows] > 0
             if slope:
-                xp.maximum(slopes, slope, out=slopes)
+                at_least(slope, slopes, out=slopes)
             xp.multiply(g[rows], slopes, out=x[rows])
 
     in_parts(work, len(g), PASSES * g.size)
@@ -123,10 +124,10 @@ def _blocks(x: Any, start: int, stop: int) -> Any:
 def relu(x):
     """max(x, 0) (Nair & Hinton 2010). The gradient at 0 is taken to be 0."""
     if not _is_large(x):
-        return xp.maximum(x, 0)
+        return at_least(0, x)
     y = xp.empty(x.shape, x.dtype)
     in_parts(
-        lambda start, stop: xp.maximum(x[start:stop], 0, out=y[start:stop]), len(x), PASSES * x.size
+        lambda start, stop: at_least(0, x[start:stop], out=y[start:stop]), len(x), PASSES * x.size
     )
     return y
 
@@ -197,7 +198,7 @@ def elu(x, alpha=1.0):
     xp.expm1(y, out=y)
     if alpha != 1:
         y *= alpha
-    y += xp.maximum(x, 0)
+    y += at_least(0, x)
     return y
 
 

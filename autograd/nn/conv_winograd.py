@@ -123,10 +123,7 @@ def _best_tile(
     if taps is None or any(r not in TILES for r in taps):
         return None
     depth = math.prod(geometry.stride) * c_in
-    best, least = (
-        None,
-        images * math.prod(geometry.out) * math.prod(taps) * depth * c_out,
-    )
+    best, least = None, images * math.prod(geometry.out) * math.prod(taps) * depth * c_out
     for tile in itertools.product(*(TILES[r] for r in taps)):
         tiles = math.prod(-(-side // m) for side, m in zip(geometry.out, tile, strict=True))
         points = math.prod(m + r - 1 for m, r in zip(tile, taps, strict=True))
@@ -180,10 +177,7 @@ class Winograd:
 
     def __init__(self, geometry: Geometry, tile: Sides, spread: Sides | None = None) -> None:
         self.geometry, self.tile = geometry, tile
-        self.spread = spread or (
-            1,
-            1,
-        )  # rows and columns of residues in a position of the output
+        self.spread = spread or (1, 1)  # rows and columns of residues in a position of the output
         self.begin: Sides = (0, 0)  # where the result begins among them
         self.flipped = spread is not None
         pairs = zip(geometry.boxes[0].shape, geometry.stride, strict=True)
@@ -214,10 +208,7 @@ class Winograd:
             split = split.transpose(0, 2, 1, 3, 4, 5)
         depth = w.shape[2] if self.flipped else self.residues * w.shape[1]
         split = split.reshape(rows * columns, -1)
-        sums, g = (
-            xp.empty((self.points, split.shape[1]), w.dtype),
-            xp.asarray(self.g, w.dtype),
-        )
+        sums, g = xp.empty((self.points, split.shape[1]), w.dtype), xp.asarray(self.g, w.dtype)
 
         def work(start: int, stop: int) -> None:
             _by_columns(g, split[:, start:stop], sums[:, start:stop])
@@ -241,22 +232,10 @@ class Winograd:
         dtype, (depth, c_out) = xp.result_type(x, y), w.shape[1:]
 
         def memory(images: int) -> tuple[Any, ...]:
-            sums, products = (
-                self._sums(images, depth, dtype),
-                self._sums(images, c_out, dtype),
-            )
-            read, written = (
-                _Read(self, x, dtype, images),
-                _Written(self, y, dtype, images),
-            )
-            return (
-                read,
-                written,
-                sums,
-                products,
-                _by_tiles(sums, depth),
-                _by_tiles(products, c_out),
-            )
+            sums, products = self._sums(images, depth, dtype), self._sums(images, c_out, dtype)
+            read, written = _Read(self, x, dtype, images), _Written(self, y, dtype, images)
+            rows = _by_tiles(sums, depth), _by_tiles(products, c_out)
+            return read, written, sums, products, *rows
 
         for images, (read, written, sums, products, left, result) in in_blocks(
             memory, start, stop, self._bytes(depth + c_out, dtype)
@@ -267,26 +246,13 @@ class Winograd:
 
     def correlate(self, x: Array, g: Array, start: int, stop: int) -> Array:
         """What those images add to the gradient: Gᵀ m, (taps·taps, residues·C_in·C_out)."""
-        dtype, depth, c_out = (
-            xp.result_type(x, g),
-            self.residues * x.shape[-1],
-            g.shape[-1],
-        )
+        dtype, depth, c_out = xp.result_type(x, g), self.residues * x.shape[-1], g.shape[-1]
         total = xp.zeros((self.points, depth, c_out), dtype)
 
         def memory(images: int) -> tuple[Any, ...]:
-            left, right = (
-                self._sums(images, depth, dtype),
-                self._sums(images, c_out, dtype),
-            )
-            read, written = (
-                _Read(self, x, dtype, images),
-                _Written(self, g, dtype, images),
-            )
-            columns, rows = (
-                _by_tiles(left, depth).swapaxes(1, 2),
-                _by_tiles(right, c_out),
-            )
+            left, right = self._sums(images, depth, dtype), self._sums(images, c_out, dtype)
+            read, written = _Read(self, x, dtype, images), _Written(self, g, dtype, images)
+            columns, rows = _by_tiles(left, depth).swapaxes(1, 2), _by_tiles(right, c_out)
             return read, written, left, right, columns, rows
 
         for images, (read, written, left, right, columns, rows) in in_blocks(
@@ -331,14 +297,7 @@ class _Read:
         first = [
             b + o.start for b, o in zip(geometry.before, geometry.boxes[0].offsets, strict=True)
         ]
-        sides = zip(
-            first,
-            geometry.stride,
-            way.taps,
-            way.tile,
-            (way.high, way.wide),
-            strict=True,
-        )
+        sides = zip(first, geometry.stride, way.taps, way.tile, (way.high, way.wide), strict=True)
         ends = (start + s * (m * count + r - 1) for start, s, r, m, count in sides)
         padded = map(max, zip(geometry.padded, ends, strict=True))
         self.padded = xp.zeros((images, *padded, channels), dtype)

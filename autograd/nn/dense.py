@@ -7,11 +7,13 @@ two of the three.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
 
 from autograd.backend import xp
+from autograd.backend.maxima import at_least
 from autograd.backend.products import as_rows, product
 from autograd.core import defvjp, defvjp_argnums
 from autograd.numpy.products import matmul
@@ -38,17 +40,26 @@ def dense(x: Any, weight: Any, bias: Any) -> Any:
 
     The same as ``matmul(x, weight) + bias``. Raises ValueError for shapes that do not fit.
     """
-    return _product_and_sum(x, weight, bias)
+    return _layer(x, weight, bias, lambda sums: None)
 
 
-def _product_and_sum(x: Any, weight: Any, bias: Any) -> Any:
+def _layer(x: Any, weight: Any, bias: Any, activate: Callable[[Any], object]) -> Any:
+    """Both layers. ``activate`` changes a part of the sums x W + b in place."""
     if x.ndim == 0 or weight.shape != (x.shape[-1], bias.size) or bias.ndim != 1:
         raise ValueError(
             f"input {tuple(x.shape)}, weight {tuple(weight.shape)}, bias {tuple(bias.shape)}; "
             "expected (..., C), (C, D) and (D,)"
         )
-    y = product(as_rows(x), weight)
-    y = xp.add(y, bias, out=y if y.dtype == xp.result_type(y, bias) else None)
+
+    def finish(part: Any, columns: slice) -> None:
+        part += bias[columns]
+        activate(part)
+
+    if xp.result_type(x, weight, bias) == xp.result_type(x, weight):
+        y = product(as_rows(x), weight, finish)
+    else:  # a bias of more digits than the product has
+        y = product(as_rows(x), weight) + bias
+        activate(y)
     return y.reshape((*x.shape[:-1], len(bias)))
 
 
@@ -75,8 +86,7 @@ def _rectified_samples(d: Draw) -> Call:
 )
 def dense_relu(x: Any, weight: Any, bias: Any) -> Any:
     """A hidden layer, ``relu(dense(x, weight, bias))``: (..., C), (C, D), (D,) -> (..., D)."""
-    y = _product_and_sum(x, weight, bias)
-    return xp.maximum(y, 0, out=y)
+    return _layer(x, weight, bias, lambda sums: at_least(0, sums, out=sums))
 
 
 def _rectified_rule(argnums: Any, y: Any, args: tuple, kwargs: dict) -> Any:

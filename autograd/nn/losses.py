@@ -11,13 +11,14 @@ from typing import Any
 import numpy
 
 from autograd.backend import xp
+from autograd.backend.maxima import at_least
 from autograd.backend.threads import in_parts
 from autograd.backend.whole import whole
-from autograd.core import Tensor, constant, defvjp, is_recording, primitive
+from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
 from autograd.nn.embedding import check_labels, one_hot, sample_labels
 from autograd.numpy.elementwise import negative
-from autograd.table import Call, Draw, call, composite, operation
+from autograd.table import Call, Draw, call, composite
 
 # --------------------------------------------------------------------------------- many classes
 
@@ -120,7 +121,7 @@ def _with_targets(d: Draw) -> Call:
     return call(d.distinct(shape), d.array(d.choice([shape, shape[1:]]), 0.0, 1.0))
 
 
-@operation(
+@composite(
     r"L = \log(1 + e^x) - t x",
     _with_targets,
     [call(numpy.zeros((3, 1)), numpy.zeros(3)), call(numpy.zeros(3), numpy.zeros(4))],
@@ -132,52 +133,60 @@ def sigmoid_cross_entropy(logits, targets):
     integers 0 and 1; they may lack leading axes, over which they are then repeated. Raises
     ValueError if they do not broadcast to the logits' shape: (n,) targets for (n, 1) logits would
     else make n² losses.
+
+    Where there will be a gradient, x̄ = L̄ (σ(x) − t), its slopes are computed along with the
+    losses: both need the exponentials.
     """
     if numpy.broadcast_shapes(logits.shape, targets.shape) != logits.shape:
-        raise ValueError(f"targets {targets.shape} do not fit logits {logits.shape}")
+        raise ValueError(
+            f"sigmoid_cross_entropy: targets {tuple(targets.shape)} do not fit logits "
+            f"{tuple(logits.shape)}"
+        )
+    return _binary_cross_entropy(logits, targets, _wanted(logits))
+
+
+def _wanted(x: Any) -> list[Any] | None:
+    """Where to leave what the rule for x reads, if there will be a gradient."""
+    return [] if isinstance(x, Tensor) and is_recording() else None
+
+
+@primitive
+def _binary_cross_entropy(logits, targets, kept):
+    """The losses; ``kept``, an empty list or None, receives the slopes."""
     x, targets = _rows(logits), _rows(xp.broadcast_to(targets, logits.shape))
     losses = xp.empty(x.shape, xp.result_type(x, targets) if targets.dtype.kind == "f" else x.dtype)
+    slopes = None if kept is None else xp.empty(x.shape, x.dtype)
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        y = xp.abs(x[rows])
-        xp.negative(y, out=y)
-        xp.exp(y, out=y)
-        xp.log1p(y, out=y)  # the small one: it may be all
-        larger = xp.maximum(x[rows], 0)
-        larger -= x[rows] * targets[rows].astype(losses.dtype)
-        xp.add(y, larger, out=losses[rows])
+        t = targets[rows].astype(losses.dtype)
+        e = xp.abs(x[rows])
+        xp.negative(e, out=e)
+        xp.exp(e, out=e)
+        if slopes is not None:
+            p = (x[rows] > 0).astype(x.dtype)
+            xp.maximum(p, e, out=p)  # σ(x) = 1 / (1 + e^−|x|) for x > 0, else e^−|x| times that
+            p /= e + 1
+            xp.subtract(p, t, out=slopes[rows])
+        xp.log1p(e, out=e)  # the small one: it may be all
+        larger = at_least(0, x[rows])
+        larger -= x[rows] * t
+        xp.add(e, larger, out=losses[rows])
 
     in_parts(work, len(x), _COST * x.size)
+    if kept is not None:
+        kept.append(slopes.reshape(logits.shape))
     return losses.reshape(logits.shape)
 
 
-def _by_logits(_, logits, targets):
+def _by_logits(_, logits, targets, kept):
     """x̄ = L̄ (σ(x) − t)"""
+    (slopes,) = kept
 
     def vjp(g):
-        if is_recording():
-            return g * (sigmoid(logits) - targets)
-        return _sigmoid_less(constant(targets), constant(logits), g)
+        return g * (sigmoid(logits) - targets if is_recording() else slopes)
 
     return vjp
-
-
-@whole
-def _sigmoid_less(targets: Any, logits: Any, g: Any) -> Any:
-    """L̄ (σ(x) − t)"""
-    x, rows_of_g = _rows(logits), _rows(g)
-    t = _rows(xp.broadcast_to(targets, logits.shape))
-    slopes = xp.empty(x.shape, x.dtype)
-
-    def work(start: int, stop: int) -> None:
-        rows = slice(start, stop)
-        p = sigmoid(x[rows])
-        p -= t[rows]
-        xp.multiply(p, rows_of_g[rows], out=slopes[rows])
-
-    in_parts(work, len(x), _COST * x.size)
-    return slopes.reshape(logits.shape)
 
 
 def _rows(x: Any) -> Any:
@@ -186,7 +195,7 @@ def _rows(x: Any) -> Any:
 
 
 defvjp(
-    sigmoid_cross_entropy,
+    _binary_cross_entropy,
     _by_logits,
-    lambda _, logits, targets: lambda g: negative(g * logits),
+    lambda _, logits, targets, kept: lambda g: negative(g * logits),
 )

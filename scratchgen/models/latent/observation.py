@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import autograd.numpy as np
-from autograd.nn import sigmoid, softmax
+from autograd.nn import sigmoid, sigmoid_cross_entropy, softmax
 from scratchgen.distributions import bernoulli, categorical, normal
 from scratchgen.models.images import ImageConfig
 
@@ -49,7 +49,8 @@ class Bernoulli(Observation):
         self.numbers = math.prod(self.shape)
 
     def log_prob(self, parameters: Any, x: Any, rng: Any) -> Any:
-        return np.sum(bernoulli.log_prob(parameters, x.reshape(len(x), self.numbers)), axis=-1)
+        # the sign last: of one number an image, and not of each value
+        return -np.sum(sigmoid_cross_entropy(parameters, x.reshape(len(x), self.numbers)), axis=-1)
 
     def sample(self, parameters: Any, rng: Any, temperature: float = 1.0) -> Any:
         x = bernoulli.sample(parameters, rng, temperature=temperature)
