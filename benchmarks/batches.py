@@ -27,18 +27,20 @@ SIDE = 28
 TIMED = 8  # naive values
 
 
-def rows(_: Options) -> Iterator[dict]:
-    """One row for each size of the batch. No option is used: values are counted."""
+def rows(options: Options) -> Iterator[dict]:
+    """One row for each size of the batch. Values are counted, not seconds."""
     model = PixelCNN(PixelCNNConfig(SIDE, SIDE, levels=2), backend.default_rng(0))
     disturb(model)
     model.sample(1, backend.default_rng(0))  # a first call loads libraries
-    for n in SIZES:
+    for done, n in enumerate(SIZES):
+        name = f"PixelCNN, {n}x{SIDE}x{SIDE}, 2 levels"
+        options.began(name, done, len(SIZES))
         start = time.perf_counter()
         backend.to_numpy(model.sample(n, backend.default_rng(0)))
         cached = time.perf_counter() - start
         naive = _naive_value(model, n) * SIDE * SIDE
         yield {
-            "name": f"PixelCNN, {n}x{SIDE}x{SIDE}, 2 levels",
+            "name": name,
             "images": n,
             "cached_s": cached,
             "naive_s": naive,

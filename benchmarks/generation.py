@@ -36,12 +36,14 @@ LARGER_FIELDS = ((12, 1), (6, 2), (4, 3), (3, 4), (2, 6), (1, 12))
 
 def rows(options: Options) -> Iterator[dict]:
     """A row for each count of sequences, and for each point of the two curves."""
-    for n in COUNTS:
-        yield _row(f"{n} sequences" if n > 1 else "1 sequence", WaveNetConfig(), n, options.seconds)
+    work = [(f"{n} sequences" if n > 1 else "1 sequence", WaveNetConfig(), n) for n in COUNTS]
     for curve, points in (("more layers", MORE_LAYERS), ("larger field", LARGER_FIELDS)):
         for stacks, layers in points:
             config = WaveNetConfig(stacks=stacks, layers=layers)
-            yield _row(f"{curve}, {stacks}x{layers}", config, 1, options.seconds)
+            work.append((f"{curve}, {stacks}x{layers}", config, 1))
+    for done, (name, config, n) in enumerate(work):
+        options.began(name, done, len(work))
+        yield _row(name, config, n, options.seconds)
 
 
 def cells(row: dict) -> list[str]:

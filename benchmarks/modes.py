@@ -14,6 +14,7 @@ them near one by chance, these are judged too, and so are points of the density 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +37,9 @@ SEEDS = range(5)
 SAMPLES = 2_500
 
 
-def rows(_: Options) -> Iterator[dict]:
-    """A row for each set of points and loss. No option is used: the steps are counted."""
+def rows(options: Options) -> Iterator[dict]:
+    """A row for each set of points and loss. Steps are counted, not seconds."""
+    counter = itertools.count()
     for name, steps in STEPS.items():
         toy = toys.find(name)
         assert isinstance(toy, toys.Gaussians)
@@ -51,6 +53,7 @@ def rows(_: Options) -> Iterator[dict]:
                 "seconds": 0.0,
             }
         for loss in LOSSES:
+            options.began(f"{name}, {loss}", next(counter), len(STEPS) * len(LOSSES))
             began = time.perf_counter()
             runs = [_judged(_drawn(trained(loss, toy, seed, steps)), toy) for seed in SEEDS]
             yield {

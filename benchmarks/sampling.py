@@ -11,6 +11,7 @@ follows in that image. More than an eighth of the images would be a fault: Runti
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,11 +48,13 @@ CASES = (Case(64, 8, 17), Case(16, 28, 2), Case(16, 28, 256))
 
 def rows(options: Options) -> Iterator[dict]:
     """One row for each model and case."""
-    for model, config in MODELS:
-        for case in CASES:
-            made = model(config(case.side, case.side, levels=case.levels), backend.default_rng(0))
-            disturb(made)
-            yield _row(f"{model.__name__}, {case}", made, case.images, options.seconds)
+    work = list(itertools.product(MODELS, CASES))
+    for done, ((model, config), case) in enumerate(work):
+        name = f"{model.__name__}, {case}"
+        options.began(name, done, len(work))
+        made = model(config(case.side, case.side, levels=case.levels), backend.default_rng(0))
+        disturb(made)
+        yield _row(name, made, case.images, options.seconds)
 
 
 def cells(row: dict) -> list[str]:

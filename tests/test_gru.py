@@ -9,15 +9,11 @@ import autograd.numpy as np
 from autograd import Tensor, backend, core, grad, no_grad
 from autograd.nn.gru import gru, gru_cell, gru_definition
 from autograd.test_util import check_grads
-
-
-def host(x):
-    return backend.to_numpy(x.data if isinstance(x, Tensor) else x)
+from tests.recurrent import arrays, assert_equals_its_definition, gradients, host, loss, sizes
 
 
 def arguments(n, steps, channels, hidden, seed=0, dtype=float, scale=1.0):
     """x, h0, w_x, w_h, b, b_h on the current backend."""
-    rng = numpy.random.default_rng(seed)
     shapes = [
         (n, steps, channels),
         (n, hidden),
@@ -26,34 +22,13 @@ def arguments(n, steps, channels, hidden, seed=0, dtype=float, scale=1.0):
         (3 * hidden,),
         (hidden,),
     ]
-    return [backend.asarray((scale * rng.normal(size=shape)).astype(dtype)) for shape in shapes]
-
-
-def loss(outputs, weights):
-    """A number that all outputs enter, each element with a weight of its own."""
-    return sum((np.sum(y * y * w) for y, w in zip(outputs, weights, strict=True)), 0.0)
-
-
-def gradients(function, args, seed=1):
-    """Outputs of the function, and the gradients of :func:`loss` with respect to ``args``."""
-    rng = numpy.random.default_rng(seed)
-    variables = [Tensor(a) for a in args]
-    outputs = function(*variables)
-    weights = [backend.asarray(rng.normal(size=y.shape).astype(y.dtype)) for y in outputs]
-    loss(outputs, weights).backward()
-    return [host(y) for y in outputs], [host(v.grad) for v in variables]
-
-
-sizes = st.tuples(st.integers(1, 20), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
+    return arrays(shapes, seed, dtype, scale)
 
 
 @given(sizes, st.integers(0, 99), st.sampled_from([0.3, 1.0, 5.0]))
 def test_sequence_equals_its_definition_with_all_gradients(size, seed, scale):
     args = arguments(*size, seed=seed, scale=scale)
-    outputs, found = gradients(gru, args)
-    expected_outputs, expected = gradients(gru_definition, args)
-    for a, b in zip(outputs + found, expected_outputs + expected, strict=True):
-        numpy.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * max(1.0, abs(b).max()))
+    assert_equals_its_definition(gru, gru_definition, args)
 
 
 @given(sizes)
