@@ -10,6 +10,7 @@ from autograd.nn import dense, dense_relu
 
 SHAPES = [
     (3, 4, 5),  # on one core
+    (70, 1, 1010),  # no sums
     (70, 300, 1010),  # by columns, and of transposes in tiles of 32, and rows and columns over
     (140, 1200, 120),  # by rows, and in tiles of 16 columns
     (3000, 80, 75),  # many rows, of a few at a time

@@ -36,6 +36,10 @@ def _nothing(part: Array, columns: slice) -> None:
 def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
     """x @ y for matrices whose shapes fit, of which each part was given to ``finish``."""
     (m, k), n = x.shape, y.shape[1]
+    if k == 1:  # nothing to sum: BLAS takes 0.65 ms for (64, 1) by (1, 6272), this 0.1
+        out = x * y
+        finish(out, slice(n))
+        return out
     work = m * k * n // LIGHT
     if backend.current() != "numpy" or work < WORTH_SHARING:
         out = matmul_on_one_core(x, y)
