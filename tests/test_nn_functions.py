@@ -197,6 +197,24 @@ def test_softmax_cross_entropy_gradient_of_a_transposed_gradient():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_large_softmax_cross_entropy_and_its_gradient_are_those_of_the_definition(dtype):
+    """So large that cores share it, some rows at a time; logits that overflow are among them."""
+    rng = numpy.random.default_rng(0)
+    x = rng.standard_normal((40, 61, 300)).astype(dtype)
+    x[3] *= 1e4
+    labels, g = rng.integers(300, size=(40, 61)), rng.standard_normal((40, 61)).astype(dtype)
+    logits = Tensor(array(x, dtype))
+    losses = nn.softmax_cross_entropy(logits, array(labels, int))
+    losses.backward(array(g, dtype))
+    log_p = scipy.special.log_softmax(x.astype(float), -1)
+    chosen = numpy.eye(300)[labels]
+    eps = 32 * numpy.finfo(dtype).eps
+    numpy.testing.assert_allclose(host(losses), -(log_p * chosen).sum(-1), rtol=eps, atol=eps)
+    expected = g[..., None] * (numpy.exp(log_p) - chosen)
+    numpy.testing.assert_allclose(host(logits.grad), expected, rtol=0, atol=2 * eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sigmoid_cross_entropy_of_extreme_logits_is_finite_and_right(dtype):
     x = array([1e4, 1e4, -1e4, -1e4, 0], dtype)
     targets = array([1, 0, 1, 0, 0.25], dtype)

@@ -14,12 +14,13 @@ from collections.abc import Callable
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import WORTH_SHARING, OneBlasThread, in_parts
+from autograd.backend.threads import WORTH_SHARING, OneBlasThread, in_parts, in_rows
 
 SMALL = 10**6  # multiplications
 TINY = 2**13  # multiplications, for which OpenBLAS takes no second thread
 MANY = 4  # times as many rows as columns
 LIGHT = 8  # multiplications that take as long as other work on one number
+FINISHING = 16  # multiplications that take as long as all that is done to a number of the result
 LONG = 256  # numbers a sum, from which tiles are faster
 TILE_ROWS = 32
 TILE_COLUMNS = 32, 16  # the best first
@@ -40,7 +41,7 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         out = x * y
         finish(out, slice(n))
         return out
-    work = m * k * n // LIGHT
+    work = m * n * (k + FINISHING) // LIGHT
     if backend.current() != "numpy" or work < WORTH_SHARING:
         out = matmul_on_one_core(x, y)
         finish(out, slice(n))
@@ -51,12 +52,14 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         finish(out, slice(n))
         return out
     out = xp.empty((m, n), xp.result_type(x, y))
-    many = m >= MANY * max(k, n)
-    if many:
-        y = xp.ascontiguousarray(y)
+
+    def many_rows(start: int, stop: int) -> None:
+        for rows in in_rows(out, start, stop):
+            multiply(x[rows], y, out[rows])
+            finish(out[rows], slice(n))
 
     def some_rows(start: int, stop: int) -> None:
-        (multiply if many else _matmul)(x[start:stop], y, out[start:stop])
+        _matmul(x[start:stop], y, out[start:stop])
         finish(out[start:stop], slice(n))
 
     def some_columns(start: int, stop: int) -> None:
@@ -64,7 +67,10 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         _matmul(x, y[:, columns], out[:, columns])
         finish(out[:, columns], columns)
 
-    if m >= n:
+    if m >= MANY * max(k, n):
+        y = xp.ascontiguousarray(y)
+        in_parts(many_rows, m, work)
+    elif m >= n:
         in_parts(some_rows, m, work)
     else:
         in_parts(some_columns, n, work)

@@ -268,7 +268,7 @@ def _along_axis(d: Draw) -> Call:
 _NO_SUCH_AXIS = call(numpy.zeros((2, 3)), 2)
 
 
-def exponentials(x: Any, axis: int = -1) -> tuple[Any, Any, Any]:
+def exponentials(x: Any, axis: int = -1, out: Any = None) -> tuple[Any, Any, Any]:
     """(eˣ⁻ᵐ, its sums over ``axis``, m) with the axis kept: what softmax and its losses are of.
 
     m is the largest x along the axis, so that nothing overflows, or None for 0 where nothing can.
@@ -278,10 +278,10 @@ def exponentials(x: Any, axis: int = -1) -> tuple[Any, Any, Any]:
     limit = 0.4 * math.log(float(numpy.finfo(x.dtype).max))
     if backend.current() == "numpy" and x.size and -limit < x.min() and x.max() < limit:
         shift = None
-        e = xp.exp(x)
+        e = xp.exp(x, out=out)
     else:
         shift = _max_along(axis, x)
-        e = x - shift
+        e = xp.subtract(x, shift, out=out)
         xp.exp(e, out=e)
     return e, _sum_along(axis, e), shift
 

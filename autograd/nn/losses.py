@@ -12,13 +12,15 @@ import numpy
 
 from autograd.backend import xp
 from autograd.backend.maxima import at_least
-from autograd.backend.threads import in_parts
+from autograd.backend.threads import in_parts, in_rows
 from autograd.backend.whole import whole
 from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
 from autograd.nn.embedding import check_labels, one_hot, sample_labels
 from autograd.numpy.elementwise import negative
 from autograd.table import Call, Draw, call, composite
+
+_COST = 16  # a number here takes as long as so many of those that in_parts counts
 
 # --------------------------------------------------------------------------------- many classes
 
@@ -64,15 +66,24 @@ def _value(x: Any) -> Any:
 @primitive
 def _cross_entropy(logits, labels, kept):
     """The losses; ``kept``, an empty list, receives what the rule reads."""
-    shape, classes = labels.shape, logits.shape[-1]
-    x = xp.ascontiguousarray(logits).reshape(-1, classes)  # (rows, classes)
-    at = (xp.arange(x.shape[0]), labels.reshape(-1))
-    e, total, shift = exponentials(x)
-    total = total[:, 0]
+    shape, labels = labels.shape, labels.reshape(-1)
+    x = xp.ascontiguousarray(logits).reshape(len(labels), logits.shape[-1])
+    e, total = xp.empty_like(x), xp.empty(len(x), x.dtype)
+    losses = xp.empty_like(total)
+
+    def work(start: int, stop: int) -> None:
+        for rows in in_rows(x, start, stop):
+            _, sums, shift = exponentials(x[rows], out=e[rows])
+            total[rows] = sums[:, 0]
+            at = xp.arange(len(sums)), labels[rows]
+            if shift is None:
+                losses[rows] = xp.log(total[rows] / e[rows][at])
+            else:
+                losses[rows] = xp.log(total[rows]) + (shift[:, 0] - x[rows][at])  # e may be 0
+
+    in_parts(work, len(x), _COST * x.size)
     kept += [e, total]
-    if shift is None:
-        return xp.log(total / e[at]).reshape(shape)
-    return (xp.log(total) + (shift[:, 0] - x[at])).reshape(shape)  # as e[at] may be 0
+    return losses.reshape(shape)
 
 
 def _cross_entropy_rule(_, logits, labels, kept):
@@ -93,9 +104,16 @@ def _cross_entropy_rule(_, logits, labels, kept):
 @whole
 def _less_one_at(labels: Any, e: Any, total: Any, g: Any) -> Any:
     """L̄ (e / Σ e − one_hot(t)), (rows, classes)."""
-    rows = xp.ascontiguousarray(g).reshape(-1)
-    x = e * (rows / total)[:, None]
-    x[xp.arange(x.shape[0]), labels.reshape(-1)] -= rows
+    labels, each = labels.reshape(-1), xp.ascontiguousarray(g).reshape(-1)
+    x, scale = xp.empty_like(e), (each / total)[:, None]
+
+    def work(start: int, stop: int) -> None:
+        for rows in in_rows(x, start, stop):
+            part = x[rows]
+            xp.multiply(e[rows], scale[rows], out=part)
+            part[xp.arange(len(part)), labels[rows]] -= each[rows]
+
+    in_parts(work, len(x), _COST * x.size)
     return x
 
 
@@ -112,8 +130,6 @@ defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), 
 
 
 # ---------------------------------------------------------------------------------- two classes
-
-_COST = 16  # a number here takes as long as so many of those that in_parts counts
 
 
 def _with_targets(d: Draw) -> Call:
