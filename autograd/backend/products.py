@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from autograd import backend
 from autograd.backend import Array, xp
-from autograd.backend.threads import WORTH_SHARING, OneBlasThread, in_parts, in_rows
+from autograd.backend.threads import WORTH_SHARING, OneBlasThread, in_parts
 
 SMALL = 10**6  # multiplications
 TINY = 2**13  # multiplications, for which OpenBLAS takes no second thread
@@ -27,7 +27,7 @@ TILE_COLUMNS = 32, 16  # the best first
 
 
 Finish = Callable[[Array, slice], object]
-"""What is done to a part of a product while a core has it in its cache: (part, which columns)."""
+"""What is done to each core's part of a product: (part, which columns it has)."""
 
 
 def _nothing(part: Array, columns: slice) -> None:
@@ -53,13 +53,12 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         return out
     out = xp.empty((m, n), xp.result_type(x, y))
 
-    def many_rows(start: int, stop: int) -> None:
-        for rows in in_rows(out, start, stop):
-            multiply(x[rows], y, out[rows])
-            finish(out[rows], slice(n))
+    many = m >= MANY * max(k, n)
+    if many:
+        y = xp.ascontiguousarray(y)
 
     def some_rows(start: int, stop: int) -> None:
-        _matmul(x[start:stop], y, out[start:stop])
+        (multiply if many else _matmul)(x[start:stop], y, out[start:stop])
         finish(out[start:stop], slice(n))
 
     def some_columns(start: int, stop: int) -> None:
@@ -67,10 +66,7 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         _matmul(x, y[:, columns], out[:, columns])
         finish(out[:, columns], columns)
 
-    if m >= MANY * max(k, n):
-        y = xp.ascontiguousarray(y)
-        in_parts(many_rows, m, work)
-    elif m >= n:
+    if m >= n:
         in_parts(some_rows, m, work)
     else:
         in_parts(some_columns, n, work)

@@ -88,11 +88,6 @@ def in_blocks(
         yield slice(first, last), memory
 
 
-def in_rows(x: Any, start: int, stop: int) -> Iterator[slice]:
-    """The rows of x from ``start`` to ``stop``, some at a time: x has a quarter of the cache."""
-    return (rows for rows, _ in in_blocks(lambda _: None, start, stop, 4 * x[:1].nbytes))
-
-
 def _cores() -> int:
     """As many as BLAS would take, so that its own settings (OPENBLAS_NUM_THREADS) hold here too."""
     blas = _blas()

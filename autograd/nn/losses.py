@@ -12,7 +12,7 @@ import numpy
 
 from autograd.backend import xp
 from autograd.backend.maxima import at_least
-from autograd.backend.threads import in_parts, in_rows
+from autograd.backend.threads import in_parts
 from autograd.backend.whole import whole
 from autograd.core import Tensor, defvjp, is_recording, primitive
 from autograd.nn.activations import exponentials, sigmoid, softmax
@@ -20,9 +20,9 @@ from autograd.nn.embedding import check_labels, one_hot, sample_labels
 from autograd.numpy.elementwise import negative
 from autograd.table import Call, Draw, call, composite
 
-_COST = 16  # a number here takes as long as so many of those that in_parts counts
-
 # --------------------------------------------------------------------------------- many classes
+
+_COST = 8  # a number here takes as long as so many of those that in_parts counts
 
 
 def _labelled(d: Draw) -> Call:
@@ -72,14 +72,14 @@ def _cross_entropy(logits, labels, kept):
     losses = xp.empty_like(total)
 
     def work(start: int, stop: int) -> None:
-        for rows in in_rows(x, start, stop):
-            _, sums, shift = exponentials(x[rows], out=e[rows])
-            total[rows] = sums[:, 0]
-            at = xp.arange(len(sums)), labels[rows]
-            if shift is None:
-                losses[rows] = xp.log(total[rows] / e[rows][at])
-            else:
-                losses[rows] = xp.log(total[rows]) + (shift[:, 0] - x[rows][at])  # e may be 0
+        rows = slice(start, stop)
+        _, sums, shift = exponentials(x[rows], out=e[rows])
+        total[rows] = sums[:, 0]
+        at = xp.arange(len(sums)), labels[rows]
+        if shift is None:
+            losses[rows] = xp.log(total[rows] / e[rows][at])
+        else:
+            losses[rows] = xp.log(total[rows]) + (shift[:, 0] - x[rows][at])  # as e may be 0
 
     in_parts(work, len(x), _COST * x.size)
     kept += [e, total]
@@ -108,10 +108,9 @@ def _less_one_at(labels: Any, e: Any, total: Any, g: Any) -> Any:
     x, scale = xp.empty_like(e), (each / total)[:, None]
 
     def work(start: int, stop: int) -> None:
-        for rows in in_rows(x, start, stop):
-            part = x[rows]
-            xp.multiply(e[rows], scale[rows], out=part)
-            part[xp.arange(len(part)), labels[rows]] -= each[rows]
+        rows, part = slice(start, stop), x[start:stop]
+        xp.multiply(e[rows], scale[rows], out=part)
+        part[xp.arange(len(part)), labels[rows]] -= each[rows]
 
     in_parts(work, len(x), _COST * x.size)
     return x
@@ -130,6 +129,8 @@ defvjp(_known_softmax, lambda y, logits, p: softmax.rules.makers[0](y, logits), 
 
 
 # ---------------------------------------------------------------------------------- two classes
+
+_BINARY_COST = 16  # likewise
 
 
 def _with_targets(d: Draw) -> Call:
@@ -189,7 +190,7 @@ def _binary_cross_entropy(logits, targets, kept):
         larger -= x[rows] * t
         xp.add(e, larger, out=losses[rows])
 
-    in_parts(work, len(x), _COST * x.size)
+    in_parts(work, len(x), _BINARY_COST * x.size)
     if kept is not None:
         kept.append(slopes.reshape(logits.shape))
     return losses.reshape(logits.shape)

@@ -96,6 +96,19 @@ def _distances(x: numpy.ndarray, y: numpy.ndarray) -> Iterator[numpy.ndarray]:
         yield cdist(x[start : start + ROWS], y)
 
 
+def agreement(groups: numpy.ndarray, labels: numpy.ndarray) -> float:
+    """The share of examples whose group, of groups found without labels (N,), is that of its label.
+
+    Groups have no names: each is given one label and each label one group, so that most examples
+    agree. (That is an assignment again, of the table of how often each meets each.)
+    """
+    if len(groups) != len(labels) or not len(groups):
+        raise ValueError(f"agreement: {len(groups)} groups and {len(labels)} labels; one of each")
+    table = numpy.zeros((1 + int(groups.max()), 1 + int(labels.max())), int)
+    numpy.add.at(table, (groups, labels), 1)
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(groups))
+
+
 def wasserstein_distance(x: numpy.ndarray, y: numpy.ndarray) -> float:
     """W₁ of two samples of one size, both (N, D): how far a point is carried on average, at least.
 

@@ -9,15 +9,15 @@ from collections import Counter
 import numpy
 import pytest
 from rich.console import Console
-from scipy.optimize import linear_sum_assignment
 
 import autograd.numpy as np
 from autograd import backend, no_grad
+from scratchgen.judging.scores import agreement
 from scratchgen.models.adversarial.gan import GAN, GANConfig
 from scratchgen.models.adversarial.infogan import InfoGAN, InfoGANConfig
 from scratchgen.models.adversarial.losses import LOSSES
 from scratchgen.optim import Adam
-from scratchgen.training import job
+from scratchgen.training import Run, job
 
 NETWORKS = [
     {"network": "dense"},
@@ -359,14 +359,6 @@ def shapes(rng, n):
     return lines[kind] * rng.integers(6, 9, (n, 1, 1, 1)), kind
 
 
-def assigned(found, kind, n):
-    """The share that is right if each category is made to stand for one kind, the best way."""
-    table = numpy.zeros((n, n))
-    numpy.add.at(table, (found, kind), 1)
-    rows, columns = linear_sum_assignment(-table)
-    return table[rows, columns].sum() / len(found)
-
-
 def test_the_category_comes_to_mean_the_kind_of_image_without_any_labels(rng):
     sizes = {"levels": 9, "latents": 2, "hidden": 32, "categories": 2, "codes": 0}
     model = make(4, 4, network="dense", **sizes)
@@ -376,10 +368,27 @@ def test_the_category_comes_to_mean_the_kind_of_image_without_any_labels(rng):
     assert numpy.mean(told[-20:]) > 0.9 * math.log(2)
     x, kind = shapes(rng, 300)
     log_q, _ = model.recognise(backend.asarray(x))
-    assert assigned(backend.to_numpy(log_q).argmax(-1), kind, 2) > 0.95
+    assert agreement(backend.to_numpy(log_q).argmax(-1), kind) > 0.95
 
 
 # ------------------------------------------------------------------------------------------- runs
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_run_on_labelled_images_is_judged_by_how_far_its_categories_are_their_classes(
+    classes, rng, tmp_path
+):
+    images, labels = rng.integers(0, 4, (60, 5, 6)), rng.integers(0, 3, 60)
+    numpy.savez(tmp_path / "few.npz", images=images, labels=labels)
+    changes = ["hidden=4", "categories=4", "batch_size=5", "epochs=1", f"classes={classes}"]
+    task = job.Job("infogan", changes, data=str(tmp_path / "few.npz"), out=tmp_path / "run")
+    job.train(task, Console(quiet=True))
+    run = Run.open(tmp_path / "run")
+    labels = run.data().labels["test"].astype(int)
+    told = backend.asarray(labels) if classes else None
+    log_q, _ = run.model().recognise(backend.asarray(run.data().test), told)
+    test = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert test["test_categories"] == agreement(backend.to_numpy(log_q).argmax(-1), labels)
 
 
 def test_a_run_that_goes_on_ends_with_the_same_weights_bit_for_bit(rng, tmp_path):

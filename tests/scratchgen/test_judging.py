@@ -162,9 +162,19 @@ def test_the_modes_of_a_mixture_are_found_by_its_own_points(name, modes):
     assert scores.modes_found(between, centres, toy.sigma) == scores.Modes(1, 0.5)
 
 
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 30), st.integers(0, 99))
+def test_the_agreement_of_groups_and_labels_is_the_best_over_all_ways_to_name_groups(k, m, n, seed):
+    rng = numpy.random.default_rng(seed)
+    groups, labels = rng.integers(k, size=n), rng.integers(m, size=n).astype("uint8")
+    names = itertools.permutations(range(max(k, m)), k)
+    best = max((numpy.array(name)[groups] == labels).mean() for name in names)
+    assert scores.agreement(groups, labels) == pytest.approx(best, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
+        (lambda x: scores.agreement(x[:, 0].astype(int), x[:4, 0].astype(int)), "5 groups and 4"),
         (lambda x: scores.frechet_distance(x, x[:, :2]), "of 3 and of 2 dimensions"),
         (lambda x: scores.frechet_distance(x, x[:0]), r"shape \(0, 3\); expected \(N, D\)"),
         (lambda x: scores.precision_and_recall(x, x[0]), r"shape \(3,\); expected \(N, D\)"),
@@ -212,6 +222,17 @@ def test_what_the_classifier_sees_are_its_hidden_layer_and_probabilities(judge):
     weight, bias = (judge.classifier.values()[f"output.{name}"] for name in ("weight", "bias"))
     logits = seen.features @ weight + bias
     numpy.testing.assert_allclose(seen.p, scipy.special.softmax(logits, -1), rtol=1e-3, atol=1e-6)
+
+
+def test_draws_of_classes_asked_for_are_judged_by_how_many_are_recognised_as_of_these(judge):
+    data = digits.load()
+    real, asked = data.test[:100], data.labels["test"][:100].copy()
+    assert "as_asked" not in judge.judgement(real, real).measures
+    right = judge.judgement(real, real, asked).measures["as_asked"]
+    asked[:40] = (asked[:40] + 1) % 10
+    found = judge.judgement(real, real, asked)
+    assert found.measures["as_asked"] == pytest.approx(0.6 * right, abs=0.05)
+    assert f"{found.measures['as_asked']:.1%} of the class asked for" in found.text
 
 
 def test_the_classifier_is_the_same_bit_for_bit_every_time(monkeypatch):

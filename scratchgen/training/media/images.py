@@ -26,6 +26,7 @@ from scratchgen.training.media.judging import (
     is_judged,
     translates,
     translations,
+    with_categories,
     with_errors,
 )
 from scratchgen.training.media.labels import given_labels, labels_to_learn
@@ -146,7 +147,10 @@ class Images(Medium):
             sources, made = translations(model, real)
             judgement = self._judge_of(data).judgement(real, made)
             return with_errors(judgement, model, real, sources, made)
-        return self._judge_of(data).judgement(real, drawn(model, len(real), labels))
+        judgement = self._judge_of(data).judgement(real, drawn(model, len(real), labels), labels)
+        if data.labels is None or not hasattr(model, "recognise"):
+            return judgement
+        return with_categories(judgement, model, real, data.labels[part][: len(real)], labels)
 
     def attainable(self, data: ImageData) -> str:
         """Of the validation part, for the judge has learnt the training part by heart."""

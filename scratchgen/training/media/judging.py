@@ -132,6 +132,23 @@ def with_errors(
     return Judgement(measures, text, judged.remarks)
 
 
+def with_categories(
+    judged: Judgement, model: Any, x: numpy.ndarray, labels: numpy.ndarray, told: Any
+) -> Judgement:
+    """The judgement with how far the categories that a model has for images x are their classes.
+
+    For a model that found categories by itself, and tells them with ``recognise``. ``told``: the
+    labels that it is given all the same, or None.
+    """
+    found = [
+        backend.to_numpy(model.recognise(part, context)[0]).argmax(1)
+        for part, context in batches_of(x, told)
+    ]
+    share = scores.agreement(numpy.concatenate(found), labels)
+    text = f"{judged.text}, {share:.1%} of the images in the category of their class"
+    return Judgement({**judged.measures, "categories": share}, text, judged.remarks)
+
+
 class ImageJudge:
     """What compares images: a classifier of the data; without classes there are only pixels.
 
@@ -155,8 +172,10 @@ class ImageJudge:
         """The Fréchet distance between images and draws."""
         return scores.frechet_distance(self._features(real), self._features(fake))
 
-    def judgement(self, real: numpy.ndarray, fake: numpy.ndarray) -> Judgement:
-        """All there is to say of draws next to images."""
+    def judgement(
+        self, real: numpy.ndarray, fake: numpy.ndarray, asked: numpy.ndarray | None = None
+    ) -> Judgement:
+        """All there is to say of draws next to images, and of the classes ``asked`` for, if any."""
         x, y = self._features(real), self._features(fake)
         distance = scores.frechet_distance(x, y)
         precision, recall = scores.precision_and_recall(x, y)
@@ -170,6 +189,9 @@ class ImageJudge:
             right = self.classifier.seen(self.data.test).right(self.data.labels["test"])
             measures |= {"inception_score": score, "classifier_accuracy": right}
             text = f"inception score {score:.2f} of {self.classifier.config.classes}, {text}"
+            if asked is not None:
+                measures["as_asked"] = self.classifier.seen(fake).right(asked)
+                text += f", {measures['as_asked']:.1%} of the class asked for"
             remark = f"classifier {right:.1%} right"
         return Judgement(
             {**measures, "draws": len(fake)},
