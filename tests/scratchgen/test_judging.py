@@ -226,12 +226,12 @@ def test_what_the_classifier_sees_are_its_hidden_layer_and_probabilities(judge):
 
 def test_draws_of_classes_asked_for_are_judged_by_how_many_are_recognised_as_of_these(judge):
     data = digits.load()
-    real, asked = data.test[:100], data.labels["test"][:100].copy()
-    assert "as_asked" not in judge.judgement(real, real).measures
-    right = judge.judgement(real, real, asked).measures["as_asked"]
+    real, draws, asked = data.test[:100], data.test[100:200], data.labels["test"][100:200].copy()
+    assert "as_asked" not in judge.judgement(real, draws).measures
+    assert judge.judgement(real, draws, asked).measures["as_asked"] >= 0.95
     asked[:40] = (asked[:40] + 1) % 10
-    found = judge.judgement(real, real, asked)
-    assert found.measures["as_asked"] == pytest.approx(0.6 * right, abs=0.05)
+    found = judge.judgement(real, draws, asked)
+    assert found.measures["as_asked"] == pytest.approx(0.6, abs=0.05)
     assert f"{found.measures['as_asked']:.1%} of the class asked for" in found.text
 
 
