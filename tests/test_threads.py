@@ -4,12 +4,13 @@ import gc
 import itertools
 import threading
 import weakref
+from functools import lru_cache, partial
 
 import numpy
 import pytest
 
 from autograd import backend
-from autograd.backend import products, threads
+from autograd.backend import products, signals, threads
 
 LARGE = 2**22  # a size that is worth sharing
 
@@ -77,6 +78,25 @@ def test_work_within_the_callers_own_part_does_not_wait_for_threads_that_are_bus
     with pytest.raises(ZeroDivisionError):
         threads.in_parts(lambda start, stop: 1 // start, 3, LARGE)
     assert len(threads.in_parts(lambda i, j: (i, j), 6, LARGE)) == 3, "shared again afterwards"
+
+
+def test_a_task_is_done_whether_the_thread_waits_awake_or_asleep(monkeypatch):
+    shared = partial(threads.in_parts, lambda start, stop: start, 3, LARGE)
+    for looks in (1, 2**21):  # it sleeps at once, or hardly ever
+        monkeypatch.setattr(signals, "LOOKS", looks)
+        monkeypatch.setattr(threads, "_helpers", lru_cache(threads._helpers.__wrapped__))
+        assert [shared() for _ in range(200)] == [[0, 1, 2]] * 200
+
+
+def test_waiting_ends_with_the_signal_and_not_only_when_it_has_looked_often_enough(monkeypatch):
+    monkeypatch.setattr(signals, "LOOKS", 2**45)  # hours
+    signal = signals.Signal()
+    signal.take_back()
+    waiting = threading.Thread(target=signal.wait, daemon=True)
+    waiting.start()
+    signal.give()
+    waiting.join(30)
+    assert not waiting.is_alive()
 
 
 def test_nothing_of_a_task_is_kept_when_it_is_done():

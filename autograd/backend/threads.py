@@ -26,10 +26,11 @@ from typing import Any, TypeVar
 import numpy
 
 from autograd import backend
+from autograd.backend.signals import Signal
 
 CACHE = 2**20  # bytes that a core keeps close to itself, roughly
 
-WORTH_SHARING = 2**20  # products or numbers: it takes 60 µs to set another core to work
+WORTH_SHARING = 2**20  # products or numbers: it takes 15 to 60 µs to set another core to work
 
 _NAME = "autograd"  # of the threads that help
 
@@ -52,22 +53,23 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     if parts <= 1:
         return [work(0, count)]
     ends = [count * i // parts for i in range(parts + 1)]
-    done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+    threads = _helpers(os.getpid())
     with OneBlasThread():
+        started = []
         for i in range(1, parts):
             # in this thread's context, such as numpy.errstate
             run = partial(contextvars.copy_context().run, work, ends[i], ends[i + 1])
-            _tasks(os.getpid()).put((i, run, done))
+            started.append(threads[(i - 1) % len(threads)].start(run))
         try:
             _within.part = True
             first = work(ends[0], ends[1])
         finally:
             _within.part = False
-            others = sorted(done.get() for _ in range(1, parts))
-    for _, _, error in others:
+            others = [end() for end in started]
+    for _, error in others:
         if error is not None:
             raise error
-    return [first, *(result for _, result, _ in others)]
+    return [first, *(result for result, _ in others)]
 
 
 def in_blocks(
@@ -98,22 +100,56 @@ def _cores() -> int:
 
 def helpers() -> list[int]:
     """The system's numbers of the threads that help, for a benchmark that says where they run."""
-    _tasks(os.getpid())
-    named = [thread for thread in threading.enumerate() if thread.name == _NAME]
-    return [thread.native_id for thread in named if thread.native_id is not None]
+    threads = (helper.thread.native_id for helper in _helpers(os.getpid()))
+    return [number for number in threads if number is not None]
+
+
+class _Helper:
+    """A thread that does what it is given.
+
+    It waits for the next task awake for a while, before it sleeps: handing over a task and getting
+    it back takes 15 µs then, and 60 to 100 otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[Any]]] = SimpleQueue()
+        self._called, self._finished = Signal(), Signal()
+        self.thread = threading.Thread(target=self._serve, name=_NAME, daemon=True)
+        self.thread.start()
+
+    def start(self, run: Callable[[], Any]) -> Callable[[], tuple[Any, BaseException | None]]:
+        """Have it call ``run``. What is returned waits for the result, or None, and the error."""
+        done: SimpleQueue[Any] = SimpleQueue()
+        self._finished.take_back()
+        self._tasks.put((run, done))
+        self._called.give()
+        return partial(self._end, done)
+
+    def _end(self, done: SimpleQueue[Any]) -> tuple[Any, BaseException | None]:
+        if done.empty():
+            self._finished.wait()
+        result: tuple[Any, BaseException | None] = done.get()
+        return result
+
+    def _serve(self) -> None:
+        _within.part = True
+        while True:
+            self._called.take_back()
+            if self._tasks.empty():  # looked at after that, or a call between them would be missed
+                self._called.wait()
+            run, done = self._tasks.get()
+            try:
+                done.put((run(), None))
+            except BaseException as error:  # raised again where it was asked for
+                done.put((None, error))
+            del run, done  # or their arrays would live on until the next task
+            self._finished.give()
 
 
 @functools.lru_cache(maxsize=1)
-def _tasks(process: int) -> SimpleQueue[Any]:
-    """What the threads that help take their tasks from: (number, what to run, where to say so).
-
-    A task takes 60 µs to hand over and back, with an executor of the standard library 85. A forked
-    process has none of its parent's threads, and starts its own.
-    """
-    tasks: SimpleQueue[Any] = SimpleQueue()
-    for _ in range(max(1, (os.cpu_count() or 1) - 1)):
-        threading.Thread(target=_serve, args=[tasks], name=_NAME, daemon=True).start()
-    return tasks
+def _helpers(process: int) -> list[_Helper]:
+    """One for each core but the first. A forked process has none of its parent's, so starts others."""
+    return [_Helper() for _ in range(max(1, (os.cpu_count() or 1) - 1))]
 
 
 class _Within(threading.local):
@@ -121,17 +157,6 @@ class _Within(threading.local):
 
 
 _within = _Within()
-
-
-def _serve(tasks: SimpleQueue[Any]) -> None:
-    _within.part = True
-    while True:
-        number, run, done = tasks.get()
-        try:
-            done.put((number, run(), None))
-        except BaseException as error:  # raised again where it was asked for
-            done.put((number, None, error))
-        del run, done  # or their arrays would live on until the next task
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import autograd.numpy as np
 from autograd import Tensor
-from autograd.backend import Array
+from autograd.backend import Array, xp
 from scratchgen.optim.optimiser import Optimiser
 
 
@@ -45,13 +45,14 @@ class Adam(Optimiser):
         s, r = self.sums[part], self.squares[part]
         s *= self.beta1
         s += g
+        g *= g  # the last that is read of it, so the rest is computed in its memory
         r *= self.beta2
-        r += g * g
+        r += g
         c = math.sqrt((1 - self.beta2) / (1 - self.beta2**self.steps))
         scale = self.learning_rate * (1 - self.beta1) / (1 - self.beta1**self.steps)
-        root = np.sqrt(r)
+        root = xp.sqrt(r, out=g)
         root += self.epsilon / c
-        move = s / root
+        move = xp.divide(s, root, out=root)
         move *= scale / c
         data -= move
 

@@ -11,8 +11,12 @@ from autograd.backend.whole import whole
 from scratchgen.optim.flat import FlatParameters
 from scratchgen.optim.state import Stateful
 
-_BLOCK = 2**17
-"""How many parameters are updated at a time on a CPU, so that the temporaries stay in its cache."""
+_BLOCK = 400_000
+"""How many parameters are updated at a time on a CPU, so that they stay in its cache.
+
+Smaller blocks would fit better, but two cores then ask so often for Python's lock that they wait
+for each other: 650,000 parameters of Adam take 0.55 ms in blocks of 400,000 and 0.8 in 130,000.
+"""
 
 _PASSES = 8
 """About how often an update goes over them: more than a million numbers are worth a second core."""
@@ -51,6 +55,7 @@ class Optimiser(Stateful):
         """Change ``data``, a part of the parameters, by their gradient ``g``, both (n,).
 
         ``part`` is where they are in the flat buffers. ``self.steps`` is t: 1 in the first step.
+        ``g`` is not needed afterwards and may be written over.
         """
         raise NotImplementedError
 
