@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy
 
-from autograd.core import give_gradient
+from autograd.buffers import GIVE, Memory, direct, writing
 from autograd.numpy.indexing import getitem
 from autograd.recording import Recording
 from autograd.structures import flatten
 from autograd.traced import Call, Method, Result, Variable
-
-_GIVE = give_gradient.__wrapped__  # type: ignore[attr-defined]
 
 
 class Program:
@@ -25,7 +23,7 @@ class Program:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.calls = 2  # of the step
-        self.leaves = [call.args[0] for call in recording.calls if call.function is _GIVE]
+        self.leaves = [call.args[0] for call in recording.calls if call.function is GIVE]
         memory = Memory(recording)
         self.bytes = memory.bytes
         self.source, names = _Writer(recording, memory).source()
@@ -44,99 +42,6 @@ class Program:
     def __call__(self, args: tuple) -> Any:
         with numpy.errstate(all="ignore"):  # as rules do where ∞ and NaN are meant
             return self.recording.rebuild(self.run(*filter(_is_input, _leaves(list(args)))))
-
-
-_VIEWS = (
-    "broadcast_to expand_dims getitem moveaxis ravel reshape seen squeeze swapaxes transpose"
-).split()
-
-
-class Memory:
-    """Where values are: which of them stay in place from one replay to the next, and in what.
-
-    A function of NumPy's that works on each element writes into a buffer. When the last call that
-    reads a buffer, or a view of it, has been made, the next result of as many bytes goes there.
-    """
-
-    def __init__(self, recording: Recording) -> None:
-        self.arrays: dict[Variable, numpy.ndarray] = {}  # of those that stay in place
-        self.in_place: set[int] = set()  # calls that write into their array
-        self.made: set[int] = set()  # calls that have been made: of views of what stays
-        self.bytes = 0
-        self.last_use: dict[Variable, int] = {}
-        self._owner: dict[Variable, int] = {}
-        self._buffers: dict[int, numpy.ndarray] = {}  # by owner
-        self._free: dict[int, list[numpy.ndarray]] = {}  # by size
-        self._plan(recording)
-
-    def _plan(self, recording: Recording) -> None:
-        ends = self._last_uses(recording)
-        gradients = {self._owner.get(c.args[1]) for c in recording.calls if _gives_gradient(c)}
-        self.staying = staying = set(recording.staying)
-        for i, call in enumerate(recording.calls):
-            result = call.results[0] if call.gives == "one" and not call.lists else None
-            if result is not None and result.owner in staying and self._is_made_once(call):
-                args, kwargs = map(self._resolved, (call.args, call.kwargs))
-                self.arrays[result.variable] = call.function(*args, **kwargs)
-                self.made.add(i)
-            elif result is None or result.owner in gradients:  # a gradient is its leaf's
-                pass
-            elif result.is_new and direct(call.function):
-                self.arrays[result.variable] = self._array(result)
-                self.in_place.add(i)
-                staying.add(result.owner)
-            for owner in ends.get(i, ()):
-                if owner in self._buffers:
-                    buffer = self._buffers.pop(owner)
-                    self._free.setdefault(buffer.nbytes, []).append(buffer)
-
-    def _last_uses(self, recording: Recording) -> dict[int, list[int]]:
-        """Of each call, the owners of memory that no later one reads."""
-        last_of_owner: dict[int, int] = {}
-        for i, call in enumerate(recording.calls):
-            self._owner |= {x.variable: x.owner for x in call.made()}
-            variables = [x for x in _leaves([call.args, call.kwargs]) if isinstance(x, Variable)]
-            for variable in [*variables, *(x.variable for x in call.made())]:
-                self.last_use[variable] = i
-                last_of_owner[self._owner.get(variable, -1)] = i
-        kept = [*recording.inputs]
-        kept += [x.variable for x in recording.outputs if isinstance(x, Result)]
-        kept += [c.args[1] for c in recording.calls if _gives_gradient(c)]
-        for variable in kept:
-            self.last_use.pop(variable, None)
-            last_of_owner.pop(self._owner.get(variable, -1), None)
-        ends: dict[int, list[int]] = {}
-        for owner, i in last_of_owner.items():
-            ends.setdefault(i, []).append(owner)
-        return ends
-
-    def _array(self, result: Result) -> numpy.ndarray:
-        size = math.prod(result.shape) * result.dtype.itemsize
-        free = self._free.get(size)
-        buffer = free.pop() if free else self._new(size)
-        self._buffers[result.owner] = buffer
-        return buffer.view(result.dtype).reshape(result.shape)
-
-    def _new(self, size: int) -> numpy.ndarray:
-        self.bytes += size
-        return numpy.empty(size, numpy.uint8)
-
-    def _is_made_once(self, call: Call) -> bool:
-        """Whether it makes a view of what stays in place, and so the same every time."""
-        given = _leaves([call.args, call.kwargs])
-        stays = all(x in self.arrays for x in given if isinstance(x, Variable))
-        return stays and getattr(call.function, "__name__", "") in _VIEWS
-
-    def _resolved(self, x: Any) -> Any:
-        leaves, rebuild = flatten(x)
-        return rebuild([self.arrays[i] if isinstance(i, Variable) else i for i in leaves])
-
-
-def direct(function: Callable[..., Any]) -> numpy.ufunc | None:
-    """The elementwise function of NumPy that ``function`` is, or that it calls; None for others."""
-    if getattr(function, "__module__", None) == "autograd.numpy.elementwise":
-        function = getattr(numpy, function.__name__, function)
-    return function if isinstance(function, numpy.ufunc) and function.nout == 1 else None
 
 
 class _Writer:
@@ -175,9 +80,11 @@ class _Writer:
             args[at] = f"list{at}"
             lines.append(f"list{at} = []")
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
+        function = direct(call.function) or call.function
         if i in self.memory.in_place:
+            function = writing(function) or function
             kwargs["out"] = self._value(call.results[0].variable)
-        text = self._expression(call.function, args, kwargs)
+        text = self._expression(function, args, kwargs)
         if call.results and i not in self.memory.in_place:
             to = ", ".join(self._value(x.variable) for x in call.results)
             text = f"{to}{',' if call.gives == 'several' else ''} = {text}"
@@ -211,7 +118,7 @@ class _Writer:
         if isinstance(function, Method):
             name = f"{args.pop(0)}.{function.__name__}"
         else:
-            name = self._name(direct(function) or function)
+            name = self._name(function)
         return f"{name}({', '.join([*args, *(f'{key}={x}' for key, x in kwargs.items())])})"
 
     def _value(self, x: Any) -> str:
@@ -266,11 +173,6 @@ def _without_parentheses(index: str) -> str:
 
 def _is_getitem(function: Any) -> bool:
     return function is getitem.__wrapped__  # type: ignore[attr-defined]
-
-
-def _gives_gradient(call: Call) -> bool:
-    """Whether it leaves a variable for a gradient."""
-    return call.function is _GIVE and isinstance(call.args[1], Variable)
 
 
 def _is_input(x: Any) -> bool:

@@ -302,6 +302,73 @@ def test_a_gradient_without_a_home_outlives_the_step():
         assert (w.grad == other.grad).all()
 
 
+def test_a_product_that_is_a_gradient_is_written_where_gradients_are_kept():
+    step = recorded(Classifier().step)
+    for i, x in enumerate(draws(8, 5, count=3)):
+        step(x, labels_of(x), numpy.random.default_rng(i))
+    lines = [line.strip() for line in step.source.splitlines()]
+    kept = {line.split("(")[1].split(",")[0] for line in lines if line.startswith("copyto(")}
+    assert len(kept) == 2, "biases' gradients are sums"
+    assert sum(line.startswith("matmul_to(") for line in lines) == 3
+
+
+STEPS_WITH_A_COPY = {
+    "alone": lambda x, kept: numpy.copyto(kept, np.matmul(x, x)),
+    "given back": lambda x, kept: _copied(np.matmul(x, x), kept),
+    "read again": lambda x, kept: _copied(np.matmul(x, x), kept) + 1.0,
+    "a view read": lambda x, kept: _copied(np.matmul(x, x).T, kept) + 1.0,
+    "elementwise": lambda x, kept: numpy.copyto(kept, np.exp(x)),
+    "another shape": lambda x, kept: numpy.copyto(kept, np.exp(x[0])),
+    "another kind": lambda x, kept: numpy.copyto(kept, np.exp(x.astype("float64"))),
+    "kept read before": lambda x, kept: _after(kept * 2.0, numpy.copyto(kept, np.matmul(x, x))),
+    "kept read between": lambda x, kept: _between(np.matmul(x, x), kept, kept * 2.0),
+    "a view of kept": lambda x, kept: _between(np.matmul(x, x), kept, kept[1:] * 2.0),
+    "kept read unseen": lambda x, kept: _between_unseen(np.matmul(x, x), x, kept),
+    "twice": lambda x, kept: _between(np.matmul(x, x), kept, numpy.copyto(kept, np.exp(x))),
+    "its own": lambda x, kept: numpy.copyto(kept, np.matmul(x, kept)),
+}
+
+
+def _copied(y, kept):
+    numpy.copyto(kept, y)
+    return y
+
+
+def _after(read, _):
+    return read
+
+
+def _between(y, kept, read):
+    numpy.copyto(kept, y)
+    return read
+
+
+def _between_unseen(y, x, kept):
+    found = numpy.zeros_like(kept)
+
+    @whole
+    def note() -> None:
+        found[...] = kept
+
+    note()
+    numpy.copyto(kept, y)
+    return found.sum()
+
+
+@pytest.mark.parametrize("name", STEPS_WITH_A_COPY)
+def test_what_is_copied_to_where_it_stays_is_there_at_the_same_time_as_without_recording(name):
+    function = STEPS_WITH_A_COPY[name]
+    expected, kept = (numpy.ones((3, 3), "float32") for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotReplayed)
+        step = recorded(lambda x: function(x, kept))
+        for x in draws(3, 3):
+            found, meant = step(x), function(x, expected)
+            assert (found is None) == (meant is None)
+            assert meant is None or (numpy.asarray(found) == numpy.asarray(meant)).all()
+            assert (kept == expected).all()
+
+
 def test_second_derivatives_are_replayed():
     def penalty(x):
         w = Tensor(x)

@@ -34,25 +34,30 @@ def _nothing(part: Array, columns: slice) -> None:
     pass
 
 
-def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
-    """x @ y for matrices whose shapes fit, of which each part was given to ``finish``."""
+def product(x: Array, y: Array, finish: Finish = _nothing, out: Array | None = None) -> Array:
+    """x @ y for matrices whose shapes fit, to ``out``; each part of it was given to ``finish``."""
     (m, k), n = x.shape, y.shape[1]
-    if k == 1:  # nothing to sum: BLAS takes 0.65 ms for (64, 1) by (1, 6272), this 0.1
-        out = x * y
-        finish(out, slice(n))
-        return out
+    if out is None:
+        out = xp.empty((m, n), xp.result_type(x, y))
     work = m * n * (k + FINISHING) // LIGHT
-    if backend.current() != "numpy" or work < WORTH_SHARING:
-        out = matmul_on_one_core(x, y)
-        finish(out, slice(n))
-        return out
-    if k >= MANY * max(m, n):
+    if k == 1:  # nothing to sum: BLAS takes 0.65 ms for (64, 1) by (1, 6272), this 0.1
+        xp.multiply(x, y, out=out)
+    elif backend.current() != "numpy" or work < WORTH_SHARING:
+        matmul_on_one_core(x, y, out)
+    elif k >= MANY * max(m, n):
         x = x.T
-        out = sum(in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work))
-        finish(out, slice(n))
+        parts = in_parts(lambda i, j: multiply_transposed(x[i:j], y[i:j]), k, work)
+        xp.copyto(out, sum(parts))
+    else:
+        _shared_product(x, y, out, work, finish)
         return out
-    out = xp.empty((m, n), xp.result_type(x, y))
+    finish(out, slice(n))
+    return out
 
+
+def _shared_product(x: Array, y: Array, out: Array, work: int, finish: Finish) -> None:
+    """x @ y to ``out``, of which each core has some rows or columns, and finishes them."""
+    (m, k), n = x.shape, y.shape[1]
     many = m >= MANY * max(k, n)
     if many:
         y = xp.ascontiguousarray(y)
@@ -70,7 +75,6 @@ def product(x: Array, y: Array, finish: Finish = _nothing) -> Array:
         in_parts(some_rows, m, work)
     else:
         in_parts(some_columns, n, work)
-    return out
 
 
 def _matmul(x: Array, y: Array, out: Array) -> None:
@@ -97,12 +101,12 @@ def _matmul(x: Array, y: Array, out: Array) -> None:
     xp.matmul(x[:rows], y[:, columns:], out=out[:rows, columns:])
 
 
-def matmul_on_one_core(x: Array, y: Array) -> Array:
+def matmul_on_one_core(x: Array, y: Array, out: Array | None = None) -> Array:
     """x @ y, of matrices or vectors, without the threads of BLAS (on a GPU as ever)."""
     if x.size * (y.shape[-1] if y.ndim > 1 else 1) < TINY:
-        return xp.matmul(x, y)
+        return xp.matmul(x, y, out=out)
     with OneBlasThread():
-        return xp.matmul(x, y)
+        return xp.matmul(x, y, out=out)
 
 
 def multiply(x: Array, w: Array, out: Array) -> None:

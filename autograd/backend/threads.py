@@ -148,7 +148,7 @@ class _Helper:
 
 @functools.lru_cache(maxsize=1)
 def _helpers(process: int) -> list[_Helper]:
-    """One for each core but the first. A forked process has none of its parent's, so starts others."""
+    """One for each core but the first. A forked process starts its own: it has no other threads."""
     return [_Helper() for _ in range(max(1, (os.cpu_count() or 1) - 1))]
 
 

@@ -38,6 +38,14 @@ def matmul(x1, x2):
     return product(_rows(x1), x2).reshape((*x1.shape[:-1], x2.shape[-1]))
 
 
+def matmul_to(x1: Any, x2: Any, out: Any) -> None:
+    """:func:`matmul` of arrays whose product is a matrix, written to ``out``."""
+    if x1.ndim == x2.ndim == 2:
+        product(x1, x2, out=out)
+    else:
+        xp.matmul(x1, x2, out=out)
+
+
 def _matmul_left(_, x1, x2):
     """X̄₁ = Ȳ X₂ᵀ"""
     if x2.ndim == 1:
