@@ -46,9 +46,8 @@ LAYOUTS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(64, 16, 16, 64), (3, 1001, 7), (6, 1, 5), (2, 1, 2)])
 def test_values_statistics_and_gradients_are_the_definitions(layout, dtype, shape, monkeypatch):
-    monkeypatch.setattr(
-        threads, "CACHE", 2**14
-    )  # a few rows at a time, the large ones on all cores
+    for name in ("CACHE", "STREAM"):  # a few rows at a time, the large ones on all cores
+        monkeypatch.setattr(threads, name, 2**14)
     x, gain, bias, g = drawn(shape, dtype)
     ours = [Tensor(array(v)) for v in (LAYOUTS[layout](x), gain, bias)]
     exact = [Tensor(array(v.astype("float64"))) for v in (x, gain, bias)]

@@ -32,9 +32,9 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cache", [threads.CACHE, 2**12], ids=["", "a few rows at a time"])
-def test_a_large_one_and_its_gradient_are_the_definitions(layout, dtype, cache, monkeypatch):
-    monkeypatch.setattr(threads, "CACHE", cache)  # and on all cores, for as many numbers
+@pytest.mark.parametrize("room", [threads.STREAM, 2**12], ids=["", "a few rows at a time"])
+def test_a_large_one_and_its_gradient_are_the_definitions(layout, dtype, room, monkeypatch):
+    monkeypatch.setattr(threads, "STREAM", room)  # and on all cores, for as many numbers
     rng = numpy.random.default_rng(0)
     values = LAYOUTS[layout](rng.normal(size=(3, 1001, 64)).astype(dtype) * 3)
     g = array(rng.normal(size=(3, 1001, 32)).astype(dtype))

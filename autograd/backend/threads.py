@@ -30,6 +30,13 @@ from autograd.backend.signals import Signal
 
 CACHE = 2**20  # bytes that a core keeps close to itself, roughly
 
+STREAM = 2**23
+"""Bytes of a block for work that is a few passes over numbers.
+
+In less, two cores would ask so often for Python's lock that they wait for each other most of the
+time: 800,000 numbers of a rectifier's gradient take 0.3 ms in blocks of 8 MB, and 0.9 in 1 MB.
+"""
+
 WORTH_SHARING = 2**20  # products or numbers: it takes 15 to 60 µs to set another core to work
 
 _NAME = "autograd"  # of the threads that help
@@ -73,14 +80,15 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
 
 
 def in_blocks(
-    make: Callable[[int], T], start: int, stop: int, bytes_each: int
+    make: Callable[[int], T], start: int, stop: int, bytes_each: int, stream: bool = False
 ) -> Iterator[tuple[slice, T]]:
     """The examples from ``start`` to ``stop``, as many at a time as a core's cache has room for.
 
     With each slice of them comes the memory to work in, ``make(how many)``: the same memory again
-    if there are as many. On a GPU blocks are larger.
+    if there are as many. ``stream``: for work that has no products (:data:`STREAM`). On a GPU
+    blocks are larger.
     """
-    room = 2**28 if backend.current() == "cupy" else CACHE
+    room = 2**28 if backend.current() == "cupy" else STREAM if stream else CACHE
     count = max(1, min(stop - start, room // max(1, bytes_each)))
     room_for, memory = 0, None
     for first in range(start, stop, count):

@@ -117,7 +117,8 @@ def _blocks(x: Any, start: int, stop: int) -> Any:
     def memory(count: int) -> Any:
         return xp.empty((count, *x.shape[1:]), x.dtype)
 
-    return in_blocks(memory, start, stop, 4 * x[:1].nbytes)  # with all that it is computed from
+    of_all = 4 * x[:1].nbytes  # memory, results and what they are computed from
+    return in_blocks(memory, start, stop, of_all, stream=True)
 
 
 @operation(r"y = \max(x, 0)", _no_kinks, [call("text")])

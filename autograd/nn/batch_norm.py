@@ -89,7 +89,7 @@ def _batch_norm(x, gain, bias, epsilon, statistics):
     mean, scale, bias = (_repeated(v, rows) for v in (mean, scale, bias))
 
     def work(start: int, stop: int) -> None:
-        for part, _ in in_blocks(_nothing, start, stop, 2 * rows[:1].nbytes):
+        for part, _ in in_blocks(_nothing, start, stop, 2 * rows[:1].nbytes, stream=True):
             xp.subtract(rows[part], mean, out=y[part])
             y[part] *= scale
             y[part] += bias
@@ -156,7 +156,7 @@ def _backward(x: Any, gain: Any, mean: Any, variance: Any, epsilon: float, g: An
     slopes = xp.empty(rows.shape, rows.dtype)
 
     def work(start: int, stop: int) -> None:
-        for part, scratch in in_blocks(memory, start, stop, 4 * rows[:1].nbytes):
+        for part, scratch in in_blocks(memory, start, stop, 4 * rows[:1].nbytes, stream=True):
             y = slopes[part]
             xp.subtract(rows[part], means, out=y)
             y *= by_x

@@ -128,4 +128,4 @@ def _blocks(y: Any, start: int, stop: int) -> Any:
     def memory(rows: int) -> list[Any]:
         return [xp.empty((rows, y.shape[1]), y.dtype) for _ in range(2)]
 
-    return in_blocks(memory, start, stop, 3 * y[:1].nbytes)  # the result and these two
+    return in_blocks(memory, start, stop, 3 * y[:1].nbytes, stream=True)  # the result and these two
