@@ -47,7 +47,8 @@ Run = Callable[[int, int], None]
 def gather(x: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     """y = columns(x) @ w + b."""
     y = xp.empty((len(x), *geometry.out, w.shape[-1]), _dtype(x, w, b))
-    in_parts(_gathering(y, x, w, b, geometry), len(x), _work(y.size * w.shape[1], geometry))
+    size = _work(y.size * w.shape[1], geometry, x, y)
+    in_parts(_gathering(y, x, w, b, geometry), len(x), size)
     return y
 
 
@@ -61,11 +62,12 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
     """
     c_in, c_out = w.shape[1:]
     x = xp.empty((len(g), *geometry.sides, c_in), _dtype(g, w, b))
+    size = _work(g.size * c_in, geometry, x, g)
     up = conv_winograd.transposed(geometry)
     if up and (tile := best_tile(up, len(g), c_out, math.prod(geometry.stride) * c_in)):
         way = Winograd.transpose(geometry, tile)
         run = partial(way.gather, x, g, way.weights(w), b)
-        in_parts(run, len(g), _work(g.size * c_in, geometry))
+        in_parts(run, len(g), size)
         return x
     parts = [part for _, part in geometry.transposed if part]
     if 4 * c_in < c_out and not any(
@@ -73,7 +75,7 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
         for part in parts
     ):
         run = partial(_scatter, x, g, xp.ascontiguousarray(_matrix(w, geometry).T), b, geometry)
-        in_parts(run, len(g), _work(g.size * c_in, geometry))
+        in_parts(run, len(g), size)
         return x
     w = w.swapaxes(1, 2)
     runs = [_gathering(x[at], g, w, b, part) for at, part in geometry.transposed]
@@ -82,14 +84,14 @@ def scatter(g: Array, w: Array, b: Array | None, geometry: Geometry) -> Array:
         for run in runs:
             run(start, stop)
 
-    in_parts(run_all, len(g), _work(g.size * c_in, geometry))
+    in_parts(run_all, len(g), size)
     return x
 
 
 def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     """w̄ = columns(x)ᵀ @ g."""
     c_in, c_out = x.shape[-1], g.shape[-1]
-    size = _work(g.size * c_in, geometry)
+    size = _work(g.size * c_in, geometry, x, g)
     if tile := best_tile(geometry, len(x), c_in, c_out, largest=2):
         way = Winograd(geometry, tile)
         parts = in_parts(partial(way.correlate, x, g), len(x), size)
@@ -106,9 +108,12 @@ def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     return w
 
 
-def _work(size: int, geometry: Geometry) -> int:
-    """What in_parts is to count for ``size`` products for each tap."""
-    return size * len(geometry.numbers) // LIGHT
+def _work(size: int, geometry: Geometry, x: Array, y: Array) -> int:
+    """What in_parts is to count for ``size`` products for each tap, between x and y.
+
+    With few channels on one side there are few products, and the other side takes the time.
+    """
+    return size * len(geometry.numbers) // LIGHT + max(x.size, y.size)
 
 
 def sum_positions(x: Array) -> Array:
