@@ -66,8 +66,10 @@ def _count(shape: tuple[int, ...], axis: Any) -> int:
 @operation(r"y = \sum_i x_i", _over_axes(), [_NO_SUCH_AXIS], analytic=True)
 def sum(a, axis=None, keepdims=False):
     """Sum over ``axis`` (an axis, a tuple of them, or None for all)."""
-    if axis is None or not is_array(a):
+    if not is_array(a):
         return xp.sum(a, axis=axis, keepdims=keepdims)
+    if axis is None:  # NumPy's functions take 2 to 6 µs longer than the method
+        return a.sum(keepdims=keepdims)
     return sum_over(a, _checked(axis, a.ndim), keepdims)
 
 
@@ -101,8 +103,10 @@ defvjp(broadcast_to, lambda _, array, shape: lambda g: g)  # the engine sums ove
 @operation(r"y = \tfrac1n \sum_i x_i", _over_axes(min_side=1), [_NO_SUCH_AXIS], analytic=True)
 def mean(a, axis=None, keepdims=False):
     """Mean over ``axis``."""
-    if axis is None or not is_array(a) or a.dtype.char not in "fd":
+    if not is_array(a) or a.dtype.char not in "fd":
         return xp.mean(a, axis=axis, keepdims=keepdims)
+    if axis is None and a.size:
+        return a.sum(keepdims=keepdims) / a.size
     return sum_over(a, _checked(axis, a.ndim), keepdims) / _count(a.shape, axis)
 
 
