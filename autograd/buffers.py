@@ -34,7 +34,7 @@ class Memory:
     def __init__(self, recording: Recording) -> None:
         self.arrays: dict[Variable, numpy.ndarray] = {}  # of those that stay in place
         self.in_place: set[int] = set()  # calls that write into their array
-        self.made: set[int] = set()  # calls that have been made: of views of what stays
+        self.made: set[int] = set()  # calls that are left out: views of what stays, needless copies
         self.bytes = 0
         self.last_use: dict[Variable, int] = {}
         self._owner: dict[Variable, int] = {}

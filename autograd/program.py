@@ -1,4 +1,4 @@
-"""A recording as a function in Python's own code, with the memory that it works in."""
+"""A recording as a function in Python's own code, with the memory of :mod:`autograd.buffers`."""
 
 from __future__ import annotations
 
