@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -80,7 +81,7 @@ defvjp(normal_cdf, lambda _, x: lambda g: g * (_INV_SQRT_2PI * exp(-0.5 * (x * x
 # ------------------------------------------------------------------------------------ rectifiers
 
 
-LARGE = 2**19  # numbers, from which on a whole function in parts is faster than steps of NumPy's
+LARGE = 2**18  # numbers, from which on a whole function in parts is faster than steps of NumPy's
 PASSES = 2  # a number here takes as long as so many of those that in_parts counts
 
 
@@ -101,24 +102,20 @@ def _times_slope(g: Any, y: Any, slope: float) -> Any:
     x = xp.empty(g.shape, g.dtype)
 
     def work(start: int, stop: int) -> None:
-        for rows, slopes in _blocks(g, start, stop):
-            slopes[...] = y[rows] > 0
+        for rows in _blocks(x, start, stop):
+            x[rows] = y[rows] > 0
             if slope:
-                at_least(slope, slopes, out=slopes)
-            xp.multiply(g[rows], slopes, out=x[rows])
+                at_least(slope, x[rows], out=x[rows])
+            x[rows] *= g[rows]
 
     in_parts(work, len(g), PASSES * g.size)
     return x
 
 
-def _blocks(x: Any, start: int, stop: int) -> Any:
-    """Examples, some at a time, each time with memory for an array of as many."""
-
-    def memory(count: int) -> Any:
-        return xp.empty((count, *x.shape[1:]), x.dtype)
-
-    of_all = 4 * x[:1].nbytes  # memory, results and what they are computed from
-    return in_blocks(memory, start, stop, of_all, stream=True)
+def _blocks(x: Any, start: int, stop: int) -> Iterator[slice]:
+    """Examples, some at a time."""
+    of_all = 3 * x[:1].nbytes  # results and what they are computed from
+    return (rows for rows, _ in in_blocks(lambda count: None, start, stop, of_all, stream=True))
 
 
 @operation(r"y = \max(x, 0)", _no_kinks, [call("text")])
@@ -162,7 +159,7 @@ def leaky_relu(x, slope=0.01):
     y = xp.empty(x.shape, x.dtype)
 
     def work(start: int, stop: int) -> None:
-        for rows, _ in _blocks(x, start, stop):
+        for rows in _blocks(x, start, stop):
             xp.multiply(x[rows], slope, out=y[rows])
             xp.maximum(x[rows], y[rows], out=y[rows])
 
