@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import autograd.numpy as np
 from autograd import Tensor, backend, core
-from autograd.backend import products, threads
+from autograd.backend import products, scratch, threads
 from autograd.nn import (
     conv,
     conv_input_grad,
@@ -252,6 +252,35 @@ def test_large_convolutions_and_their_gradients_are_their_definition(
     size = numpy.sqrt(y.size * numpy.prod(w_shape[:-1]))
     assert abs((host(tx.grad) * u).sum() - along_x) < 50 * eps * size
     assert abs((host(tw.grad) * v).sum() - along_w) < 50 * eps * size
+
+
+KINDS = {  # what convolutions are computed by: sides, kernel, channels, stride
+    "columns": ((9, 9), (3, 3), (2, 9), 1),
+    "columns of one channel": ((9, 9), (3, 3), (1, 9), 1),
+    "tiles": ((9, 9), (3, 3), (64, 64), 1),
+    "tiles of residues": ((14, 14), (4, 4), (32, 64), 2),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_nothing_that_was_computed_before_leaves_a_trace(name, monkeypatch):
+    def family(name):
+        """A convolution and both of its gradients, always of the same numbers."""
+        sides, kernel, channels, stride = KINDS[name]
+        draw = numpy.random.default_rng(0).standard_normal
+        x, w = array(draw((12, *sides, channels[0]))), array(draw((*kernel, *channels)))
+        options = {"stride": stride, "padding": "same"}
+        y = conv(x, w, **options)
+        x_bar = conv_input_grad(y, w, x.shape, **options)
+        w_bar = conv_weight_grad(x, y, w.shape, **options)
+        return [host(result) for result in (y, x_bar, w_bar)]
+
+    monkeypatch.setattr(scratch, "_own", scratch._Own())  # whose memory is new
+    expected = family(name)
+    for other in KINDS:
+        family(other)
+        for found, before in zip(family(name), expected, strict=True):
+            numpy.testing.assert_array_equal(found, before)
 
 
 def _relative(a, b):

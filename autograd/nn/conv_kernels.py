@@ -26,6 +26,7 @@ from typing import Any
 
 from autograd.backend import Array, xp
 from autograd.backend.products import as_rows, multiply, multiply_transposed
+from autograd.backend.scratch import Empty, kept
 from autograd.backend.threads import in_blocks, in_parts
 from autograd.nn import conv_views, conv_winograd
 from autograd.nn.conv_geometry import Box, Geometry
@@ -93,7 +94,7 @@ def correlate(x: Array, g: Array, geometry: Geometry) -> Array:
     c_in, c_out = x.shape[-1], g.shape[-1]
     size = _work(g.size * c_in, geometry, x, g)
     if tile := best_tile(geometry, len(x), c_in, c_out, largest=2):
-        way = Winograd(geometry, tile)
+        way = Winograd.of(geometry, tile)
         parts = in_parts(partial(way.correlate, x, g), len(x), size)
         taps = way.weights_transpose(sum(parts), c_in, c_out)
     else:
@@ -137,7 +138,7 @@ def _gathering(y: Array, x: Array, w: Array, b: Array | None, geometry: Geometry
     if geometry is None:  # no output reads anything
         return partial(_fill, y, b)
     if tile := best_tile(geometry, len(x), *w.shape[1:]):
-        way = Winograd(geometry, tile)
+        way = Winograd.of(geometry, tile)
         return partial(way.gather, y, x, way.weights(_taps(w, geometry)), b)
     if conv_views.applies(geometry, *w.shape[1:]):
         taps = xp.ascontiguousarray(_taps(w, geometry))
@@ -179,7 +180,7 @@ def _scatter(
     start: int,
     stop: int,
 ) -> None:
-    for images, columns in _blocks(geometry, x, start, stop):
+    for images, columns in _blocks(geometry, x, start, stop, taps_first=False):
         multiply(as_rows(g[images]), matrix, columns.flat)
         rows = columns.transpose()
         x[images] = rows if b is None else rows + b
@@ -193,10 +194,13 @@ def _correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) ->
     return total
 
 
-def _blocks(geometry: Geometry, x: Array, start: int, stop: int) -> Iterator[tuple[slice, Any]]:
+def _blocks(
+    geometry: Geometry, x: Array, start: int, stop: int, taps_first: bool = True
+) -> Iterator[tuple[slice, Any]]:
     channels, size = x.shape[-1], x.dtype.itemsize
     bytes_each = math.prod(geometry.out) * len(geometry.numbers) * channels * size
-    return in_blocks(partial(_Columns, geometry, channels, x.dtype), start, stop, bytes_each)
+    memory = kept(_Columns, geometry, channels, x.dtype, taps_first and channels == 1)
+    return in_blocks(memory, start, stop, bytes_each)
 
 
 def _taps(w: Array, geometry: Geometry) -> Array:
@@ -217,23 +221,42 @@ def _dtype(*arrays: Array | None) -> Any:
 
 
 class _Columns:
-    """The columns of some images: memory for them, and views of it."""
+    """The columns of some images: memory for them, and views of it.
 
-    def __init__(self, geometry: Geometry, channels: int, dtype: Any, images: int) -> None:
+    ``taps_first``: in memory all positions of the first tap come before those of the second. Of a
+    single channel that is copied in a third of the time, row by row and not tap by tap.
+    """
+
+    def __init__(
+        self,
+        empty: Empty,
+        geometry: Geometry,
+        channels: int,
+        dtype: Any,
+        taps_first: bool,
+        images: int,
+    ) -> None:
         self.geometry = geometry
-        self.padded = xp.zeros((images, *geometry.padded, channels), dtype)
+        self.padded = empty((images, *geometry.padded, channels), dtype)
         self.inside = self.padded[geometry.inside]
-        shape = (images, *geometry.out, len(geometry.numbers), channels)
-        self.columns = xp.empty(shape, dtype)
-        self.flat = self.columns.reshape(-1, shape[-2] * shape[-1])  # a view
+        taps, positions = len(geometry.numbers), (images, *geometry.out)
+        if taps_first:
+            self.columns = xp.moveaxis(empty((taps, *positions, channels), dtype), 0, -2)
+        else:
+            self.columns = empty((*positions, taps, channels), dtype)
+        self.flat = self.columns.reshape(-1, taps * channels)  # a view
         self.copies = []  # (to, from)
         first = 0
         for box in geometry.boxes:
             last = first + math.prod(box.shape)
             part = self.columns[..., first:last, :]
-            part = part.reshape(images, *geometry.out, *box.shape, channels)  # a view
+            part = part.reshape(*positions, *box.shape, channels)  # a view
             self.copies.append((part, _windows(self.padded, geometry, box)))
             first = last
+
+    def begin(self) -> None:
+        """Zeros around the images."""
+        self.padded[...] = 0
 
     def of(self, x: Array) -> Array:
         """What each output position reads: (N, *sides, C_in) -> (N·out, taps·C_in)."""

@@ -43,6 +43,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -50,6 +51,7 @@ import numpy
 
 from autograd import backend
 from autograd.backend import Array, xp
+from autograd.backend.scratch import Empty, kept
 from autograd.backend.threads import in_blocks, in_parts
 from autograd.nn.conv_geometry import Box, Geometry, Sides
 
@@ -189,8 +191,15 @@ class Winograd:
         self.a, self.b, self.g = (_kronecker(name, *sides) for name in "ABG")
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)
+    def of(cls, geometry: Geometry, tile: Sides) -> Winograd:
+        """The convolution of ``geometry``: the same object each time, for what is kept of it."""
+        return cls(geometry, tile)
+
+    @classmethod
+    @functools.lru_cache(maxsize=1024)
     def transpose(cls, geometry: Geometry, tile: Sides) -> Winograd:
-        """The input gradient of ``geometry``, by :func:`transposed`."""
+        """The input gradient of ``geometry``, by :func:`transposed`; the same object each time."""
         up = transposed(geometry)
         assert up is not None
         way = cls(up, tile, geometry.stride)
@@ -229,50 +238,31 @@ class Winograd:
 
     def gather(self, y: Array, x: Array, w: Array, b: Array | None, start: int, stop: int) -> None:
         """y = conv(x) + b for the images from ``start`` to ``stop``, w from :meth:`weights`."""
-        dtype, (depth, c_out) = xp.result_type(x, y), w.shape[1:]
-
-        def memory(images: int) -> tuple[Any, ...]:
-            sums, products = self._sums(images, depth, dtype), self._sums(images, c_out, dtype)
-            read, written = _Read(self, x, dtype, images), _Written(self, y, dtype, images)
-            rows = _by_tiles(sums, depth), _by_tiles(products, c_out)
-            return read, written, sums, products, *rows
-
-        for images, (read, written, sums, products, left, result) in in_blocks(
-            memory, start, stop, self._bytes(depth + c_out, dtype)
-        ):
-            read.sums(x[images], sums)
-            xp.matmul(left, w, out=result)
-            written.sums_transposed(products, b, y[images])
+        for images, tiles in self._blocks(x, y, start, stop):
+            tiles.read.sums(x[images], tiles.of_x)
+            xp.matmul(tiles.x_by_tiles, w, out=tiles.y_by_tiles)
+            tiles.written.sums_transposed(tiles.of_y, b, y[images])
 
     def correlate(self, x: Array, g: Array, start: int, stop: int) -> Array:
         """What those images add to the gradient: Gᵀ m, (taps·taps, residues·C_in·C_out)."""
         dtype, depth, c_out = xp.result_type(x, g), self.residues * x.shape[-1], g.shape[-1]
         total = xp.zeros((self.points, depth, c_out), dtype)
-
-        def memory(images: int) -> tuple[Any, ...]:
-            left, right = self._sums(images, depth, dtype), self._sums(images, c_out, dtype)
-            read, written = _Read(self, x, dtype, images), _Written(self, g, dtype, images)
-            columns, rows = _by_tiles(left, depth).swapaxes(1, 2), _by_tiles(right, c_out)
-            return read, written, left, right, columns, rows
-
-        for images, (read, written, left, right, columns, rows) in in_blocks(
-            memory, start, stop, self._bytes(depth + c_out, dtype)
-        ):
-            read.sums(x[images], left)
-            written.sums(g[images], right)
-            total += columns @ rows
+        for images, tiles in self._blocks(x, g, start, stop):
+            tiles.read.sums(x[images], tiles.of_x)
+            tiles.written.sums(g[images], tiles.of_y)
+            total += tiles.x_by_tiles.swapaxes(1, 2) @ tiles.y_by_tiles
         g_transposed = xp.ascontiguousarray(xp.asarray(self.g, dtype).T)
         result = xp.empty((len(g_transposed), depth * c_out), dtype)
         _by_columns(g_transposed, total.reshape(self.points, -1), result)
         return result
 
-    def _sums(self, images: int, channels: int, dtype: Any) -> Array:
-        """Memory for the sums of images, with a row for each row of tiles."""
-        return xp.empty((self.points, images * self.high, self.wide * channels), dtype)
-
-    def _bytes(self, channels: int, dtype: Any) -> int:
-        """Of the sums of one image."""
-        return self.points * self.high * self.wide * channels * dtype.itemsize
+    def _blocks(self, x: Array, y: Array, start: int, stop: int) -> Iterator[tuple[slice, _Tiles]]:
+        """Some images at a time, with memory for the sums of x and of y."""
+        dtype = xp.result_type(x, y)
+        memory = kept(_Tiles, self, x.shape[-1], y.shape[1:], dtype)
+        channels = self.residues * x.shape[-1] + math.prod(self.spread) * y.shape[-1]
+        bytes_each = self.points * self.high * self.wide * channels * dtype.itemsize
+        return in_blocks(memory, start, stop, bytes_each)
 
 
 def _by_columns(matrix: Array, x: Array, out: Array) -> None:
@@ -288,11 +278,32 @@ def _by_tiles(sums: Array, channels: int) -> Array:
     return sums.reshape(len(sums), -1, channels)
 
 
+class _Tiles:
+    """The sums of some images' tiles, on both sides of the products: memory, and views of it."""
+
+    def __init__(
+        self, empty: Empty, way: Winograd, c_in: int, y_shape: Sides, dtype: Any, images: int
+    ) -> None:
+        depth, c_out = way.residues * c_in, math.prod(way.spread) * y_shape[-1]
+        rows = way.points, images * way.high  # of tiles, for each point
+        self.of_x = empty((*rows, way.wide * depth), dtype)
+        self.of_y = empty((*rows, way.wide * c_out), dtype)
+        self.x_by_tiles, self.y_by_tiles = _by_tiles(self.of_x, depth), _by_tiles(self.of_y, c_out)
+        self.read = _Read(empty, way, c_in, dtype, images)
+        self.written = _Written(empty, way, y_shape, dtype, images)
+
+    def begin(self) -> None:
+        """Zeros around the images, and where tiles reach beyond the sides."""
+        self.read.padded[...] = 0
+        if self.written.whole is not None:
+            self.written.whole[...] = 0
+
+
 class _Read:
     """What the tiles of some images read: memory for it, and views of it."""
 
-    def __init__(self, way: Winograd, x: Array, dtype: Any, images: int) -> None:
-        geometry, channels = way.geometry, x.shape[-1]
+    def __init__(self, empty: Empty, way: Winograd, channels: int, dtype: Any, images: int) -> None:
+        geometry = way.geometry
         self.way, self.b = way, xp.asarray(way.b, dtype)
         first = [
             b + o.start for b, o in zip(geometry.before, geometry.boxes[0].offsets, strict=True)
@@ -300,10 +311,10 @@ class _Read:
         sides = zip(first, geometry.stride, way.taps, way.tile, (way.high, way.wide), strict=True)
         ends = (start + s * (m * count + r - 1) for start, s, r, m, count in sides)
         padded = map(max, zip(geometry.padded, ends, strict=True))
-        self.padded = xp.zeros((images, *padded, channels), dtype)
+        self.padded = empty((images, *padded, channels), dtype)
         self.inside = self.padded[geometry.inside]
         self.overlapping = self._overlapping(first)
-        self.tiles = xp.empty(self.overlapping.shape, dtype)
+        self.tiles = empty(self.overlapping.shape, dtype)
         # B d as a product for each row of tiles: in one for all, the rows of d may lie a power of
         # two apart, and so share a line of the cache; it took twice as long
         self.rows = self.tiles.reshape(way.points, images * way.high, -1).swapaxes(0, 1)
@@ -330,17 +341,20 @@ class _Read:
 class _Written:
     """What the tiles of some images write, or their transpose reads: memory for it, and views."""
 
-    def __init__(self, way: Winograd, y: Array, dtype: Any, images: int) -> None:
+    def __init__(
+        self, empty: Empty, way: Winograd, y_shape: Sides, dtype: Any, images: int
+    ) -> None:
         (s, t), (m, n) = way.spread, way.tile
+        *y_sides, channels = y_shape
         sides = way.high * m * s, way.wide * n * t
         self.way, self.a = way, xp.asarray(way.a, dtype)
         self.a_transposed = xp.ascontiguousarray(self.a.T)  # of which products take less time
-        self.tiles = xp.empty((m, n, images, way.high, way.wide, s, t, y.shape[-1]), dtype)
+        self.tiles = empty((m, n, images, way.high, way.wide, s, t, channels), dtype)
         self.rows = self.tiles.reshape(m * n, images * way.high, -1).swapaxes(0, 1)
         self.whole = None  # unless tiles reach beyond the sides
-        if y.shape[1:3] != sides:
-            self.whole = xp.zeros((images, *sides, y.shape[-1]), dtype)
-            pairs = zip(way.begin, y.shape[1:3], strict=True)
+        if tuple(y_sides) != sides:
+            self.whole = empty((images, *sides, channels), dtype)
+            pairs = zip(way.begin, y_sides, strict=True)
             self.inside = self.whole[(slice(None), *(slice(i, i + side) for i, side in pairs))]
 
     def sums_transposed(self, products: Array, b: Array | None, y: Array) -> None:
