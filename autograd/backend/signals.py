@@ -14,7 +14,7 @@ import numpy
 
 LOOKS = 2**21  # until a waiting thread gives up: 1 ms
 
-ROWS = 150
+ROWS = 300
 
 
 class Signal:
