@@ -34,6 +34,7 @@ def machine(
     return {
         "device": device_name(backends),
         "processor": _processor(),
+        **_settings(),
         "cores": os.cpu_count(),
         "pinned": list(pinned),
         "python": platform.python_version(),
@@ -60,12 +61,28 @@ def _as_a_name(text: str) -> str:
 
 
 def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _settings() -> dict[str, str]:
+    """What else decides how fast the processor is, where it is known.
+
+    The family and the model, as hosts of virtual machines shorten names, and what the environment
+    tells OpenBLAS: processors of one name may differ in speed by two.
+    """
+    info = _cpuinfo()
+    found = (
+        {"family": f"{info['cpu family']}, model {info['model']}"} if "cpu family" in info else {}
+    )
+    return found | {name: x for name, x in os.environ.items() if name.startswith("OPENBLAS_")}
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says about the first processor; nothing on other systems."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().partition("\n\n")[0].splitlines() if file.exists() else []
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def blas() -> str:

@@ -176,19 +176,21 @@ def _binary_cross_entropy(logits, targets, kept):
 
     def work(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        t = targets[rows].astype(losses.dtype)
-        e = xp.abs(x[rows])
+        part, t = x[rows], targets[rows].astype(losses.dtype)
+        e, scratch = losses[rows], xp.empty_like(t)  # few arrays, which stay in the cache
+        xp.abs(part, out=e)
         xp.negative(e, out=e)
         xp.exp(e, out=e)
         if slopes is not None:
-            p = (x[rows] > 0).astype(x.dtype)
+            p = slopes[rows]
+            p[...] = part > 0
             xp.maximum(p, e, out=p)  # σ(x) = 1 / (1 + e^−|x|) for x > 0, else e^−|x| times that
-            p /= e + 1
-            xp.subtract(p, t, out=slopes[rows])
+            p /= xp.add(e, 1, out=scratch)
+            p -= t
         xp.log1p(e, out=e)  # the small one: it may be all
-        larger = at_least(0, x[rows])
-        larger -= x[rows] * t
-        xp.add(e, larger, out=losses[rows])
+        larger = at_least(0, part, out=scratch)
+        larger -= xp.multiply(part, t, out=t)
+        e += larger
 
     in_parts(work, len(x), _BINARY_COST * x.size)
     if kept is not None:

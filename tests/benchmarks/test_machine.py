@@ -23,3 +23,25 @@ def test_marks_and_clock_rates_are_no_part_of_the_name(monkeypatch):
     text = "Intel(R) Xeon(R) CPU E5-2690 v4 @ 2.60GHz"
     monkeypatch.setattr("benchmarks.machine._processor", lambda: text)
     assert device_name() == "intel-xeon-e5-2690-v4-8-cores"
+
+
+def test_what_a_processor_is_beyond_its_name_is_told_and_what_openblas_was_told(
+    monkeypatch, tmp_path
+):
+    text = "vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\n"
+    (tmp_path / "cpuinfo").write_text(text + text.replace("26", "25"))
+    monkeypatch.setattr("benchmarks.machine.Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    about = machine()
+    assert (about["processor"], about["family"]) == ("AMD EPYC", "26, model 2")
+    assert about["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_where_the_system_does_not_say_what_the_processor_is_its_architecture_stands_for_it(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("benchmarks.machine.Path", lambda _: tmp_path / "missing")
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    about = machine()
+    assert about["processor"] == "arm64" and "family" not in about
