@@ -37,10 +37,10 @@ S = TypeVar("S", bound=Scratch)
 
 
 def kept(make: Callable[..., S], *about: Any) -> Callable[[int], S]:
-    """``make(empty, *about, count)`` as a function of ``count``: what was made before, if it was.
+    """``make(empty, *about, count)`` as a function of ``count``; what was made before, if it was.
 
-    ``empty`` is where its memory is from, ``about`` can be looked up. It has begun, and is to be
-    used until this thread asks for any other.
+    ``empty`` is where its memory is from; what it is ``about`` must be hashable. It has begun, and
+    is to be used until this thread asks for another: that may be in the same memory.
     """
     if backend.current() != "numpy":
         return lambda count: _begun(make(xp.empty, *about, count))
