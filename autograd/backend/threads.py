@@ -79,23 +79,30 @@ def in_parts(work: Callable[[int, int], T], count: int, size: int) -> list[T]:
     return [first, *(result for result, _ in others)]
 
 
-def in_blocks(
-    make: Callable[[int], T], start: int, stop: int, bytes_each: int, stream: bool = False
-) -> Iterator[tuple[slice, T]]:
+def blocks(start: int, stop: int, bytes_each: int, stream: bool = False) -> Iterator[slice]:
     """The examples from ``start`` to ``stop``, as many at a time as a core's cache has room for.
 
-    With each slice of them comes the memory to work in, ``make(how many)``: the same memory again
-    if there are as many. ``stream``: for work that has no products (:data:`STREAM`). On a GPU
-    blocks are larger.
+    ``stream``: for work that has no products (:data:`STREAM`). On a GPU blocks are larger.
     """
     room = 2**28 if backend.current() == "cupy" else STREAM if stream else CACHE
     count = max(1, min(stop - start, room // max(1, bytes_each)))
-    room_for, memory = 0, None
     for first in range(start, stop, count):
-        last = min(first + count, stop)
-        if memory is None or room_for != last - first:
-            room_for, memory = last - first, make(last - first)
-        yield slice(first, last), memory
+        yield slice(first, min(first + count, stop))
+
+
+def in_blocks(
+    make: Callable[[int], T], start: int, stop: int, bytes_each: int, stream: bool = False
+) -> Iterator[tuple[slice, T]]:
+    """The same :func:`blocks`, each with the memory to work in, ``make(how many)``.
+
+    It is the same memory again if there are as many.
+    """
+    room_for, memory = 0, None
+    for block in blocks(start, stop, bytes_each, stream):
+        count = block.stop - block.start
+        if memory is None or room_for != count:
+            room_for, memory = count, make(count)
+        yield block, memory
 
 
 def _cores() -> int:

@@ -18,7 +18,7 @@ import numpy
 from autograd import numpy as np
 from autograd.backend import xp
 from autograd.backend.products import as_rows
-from autograd.backend.threads import in_blocks, in_parts
+from autograd.backend.threads import blocks, in_blocks, in_parts
 from autograd.backend.whole import whole
 from autograd.core import constant, defvjp_argnums, is_recording, primitive
 from autograd.table import Call, Draw, call, composite
@@ -89,7 +89,7 @@ def _batch_norm(x, gain, bias, epsilon, statistics):
     mean, scale, bias = (_repeated(v, rows) for v in (mean, scale, bias))
 
     def work(start: int, stop: int) -> None:
-        for part, _ in in_blocks(_nothing, start, stop, 2 * rows[:1].nbytes, stream=True):
+        for part in blocks(start, stop, 2 * rows[:1].nbytes, stream=True):
             xp.subtract(rows[part], mean, out=y[part])
             y[part] *= scale
             y[part] += bias
@@ -212,7 +212,3 @@ def _together(parts: list[tuple[int, Any, Any]], n: int) -> tuple[Any, Any]:
     mean = sum(count * m for count, m, _ in parts) / n
     squares = sum(s + count * (m - mean) ** 2 for count, m, s in parts)
     return mean, squares / n
-
-
-def _nothing(count: int) -> None:
-    """No memory is needed."""

@@ -15,7 +15,7 @@ from functools import partial
 from autograd import backend
 from autograd.backend import Array, xp
 from autograd.backend.products import multiply, multiply_transposed
-from autograd.backend.threads import in_blocks
+from autograd.backend.threads import blocks, in_blocks
 from autograd.nn.conv_geometry import Geometry
 
 
@@ -33,8 +33,7 @@ def gather(
 ) -> None:
     """y = conv(x) + b for the images from ``start`` to ``stop``; w is (taps, C_in, C_out)."""
     first, *others = geometry.reads
-    memory = partial(_like, y) if others else _nothing
-    for images, products in in_blocks(memory, start, stop, y[:1].nbytes):
+    for images, products in in_blocks(partial(_like, y), start, stop, y[:1].nbytes):
         source, target = xp.ascontiguousarray(x[images]), y[images]
         if first.zeros:
             target[...] = 0
@@ -50,7 +49,7 @@ def correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) -> 
     """What those images add to w̄, (taps, C_in, C_out)."""
     shape = len(geometry.numbers), x.shape[-1], g.shape[-1]
     total = xp.zeros(shape, xp.result_type(x, g))
-    for images, _ in in_blocks(_nothing, start, stop, x[:1].nbytes):
+    for images in blocks(start, stop, x[:1].nbytes):
         for read in geometry.reads:
             total[read.tap] += multiply_transposed(x[images][read.inputs], g[images][read.outputs])
     return total
@@ -59,7 +58,3 @@ def correlate(x: Array, g: Array, geometry: Geometry, start: int, stop: int) -> 
 def _like(y: Array, images: int) -> Array:
     """Memory for the results of as many images."""
     return xp.empty((images, *y.shape[1:]), y.dtype)
-
-
-def _nothing(images: int) -> None:
-    """No memory is needed."""
